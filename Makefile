@@ -1,0 +1,53 @@
+# `make demo` shows the product, `make test` proves it. Everything lives in .venv and .tierwise; nothing else is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DISTRIBUTIONS := shared services/ingest services/scoring services/profile-api deploy/embedded
+SETUP_DONE := $(VENV)/.setup-done
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format bench kafka lock clean
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(SETUP_DONE): requirements.lock $(addsuffix /pyproject.toml,$(DISTRIBUTIONS))
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Tierwise needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12 ...")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation $(addprefix --editable ./,$(DISTRIBUTIONS))
+	@touch $@
+
+setup: $(SETUP_DONE) ## .venv from requirements.lock
+
+demo: setup ## everything on this machine, with sample traffic; Ctrl-C stops it
+	$(BIN)/tierwise up --demo
+
+test: setup ## every test
+	$(BIN)/python -m pytest
+
+check: setup ## format, lint, types, import contracts, migrations in step with the tables
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/tierwise migrate --check
+
+format: setup ## ruff, in place
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup ## tests/load; BENCH=name for one
+	$(BIN)/python -m tests.load $(BENCH)
+
+kafka: setup ## a local Apache Kafka on 127.0.0.1:9092 (needs Java 17 and Maven)
+	$(BIN)/python deploy/kafka/run.py
+
+lock: ## make requirements.lock again (needs uv on the PATH)
+	printf -- '-e ./%s\n' $(DISTRIBUTIONS) | uv pip compile - --quiet --group pyproject.toml:dev --universal --python-version 3.11 \
+	  --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header \
+	  --no-emit-package tierwise --no-emit-package tierwise-shared --no-emit-package tierwise-ingest \
+	  --no-emit-package tierwise-scoring --no-emit-package tierwise-profile-api --output-file requirements.lock
+
+clean: ## remove .venv and all data under .tierwise
+	rm -rf $(VENV) .tierwise
