@@ -1,0 +1,54 @@
+"""Business days: the grain of time. A day begins at midnight in the rulebook's business time zone."""
+
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import numpy.typing as npt
+
+DAYS = 65_536  # 1970-01-01 to 2149-06-06: a day fits into 16 bits
+_EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+
+Ints = npt.NDArray[np.int64]
+
+
+class BusinessDays:
+    """Days of one time zone, numbered from 0 on 1970-01-01."""
+
+    def __init__(self, zone: str) -> None:
+        """Raises zoneinfo.ZoneInfoNotFoundError for an unknown zone."""
+        self.zone = ZoneInfo(zone)
+        self._midnights = _midnights(self.zone)
+
+    def split(self, seconds: Ints) -> tuple[Ints, Ints]:
+        """Epoch seconds (UTC) -> (day, second of that day, 0 to 90,000 where clocks are set back)."""
+        day = np.clip(np.searchsorted(self._midnights, seconds, side="right") - 1, 0, DAYS - 1)
+        return day, np.maximum(seconds - self._midnights[day], 0)
+
+    def day_of(self, moment: datetime) -> int:
+        """The business day that an aware moment falls on."""
+        return int(self.split(np.array([int(moment.timestamp())]))[0][0])
+
+    def midnight(self, day: int) -> datetime:
+        """The first instant of a day, in UTC."""
+        return datetime.fromtimestamp(int(self._midnights[day]), UTC)
+
+    def moment(self, day: int, second: int) -> datetime:
+        """The inverse of `split`, in UTC."""
+        return self.midnight(day) + timedelta(seconds=second)
+
+
+def date_of(day: int) -> date:
+    return date.fromordinal(_EPOCH_ORDINAL + day)
+
+
+def day_number(day: date) -> int:
+    return day.toordinal() - _EPOCH_ORDINAL
+
+
+@lru_cache(maxsize=8)
+def _midnights(zone: ZoneInfo) -> Ints:
+    """Epoch second at which each day begins; where daylight saving skips midnight, the first instant after it."""
+    starts = (datetime.fromordinal(_EPOCH_ORDINAL + day).replace(tzinfo=zone) for day in range(DAYS))
+    return np.fromiter((int(start.timestamp()) for start in starts), np.int64, DAYS)

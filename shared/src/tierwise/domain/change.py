@@ -1,0 +1,165 @@
+"""A change: one aspect of one customer going from one value to another, and how it is published."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.domain.classify import Classifications
+from tierwise.domain.customer_id import public_id
+from tierwise.domain.ledger import Ints
+from tierwise.domain.rulebook.book import FADING_BITS, Rulebook
+
+TIER, INTENT, LIFECYCLE, MERGE = "tier", "intent", "lifecycle", "merge"
+
+REASONS_MAX = 3
+_REASON = np.dtype([("part", "<u2"), ("points", "<i4")])
+_NO_PART = 0xFFFF
+
+Bools = npt.NDArray[np.bool_]
+Results = npt.NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """One element a change of one aspect. `customer`: index, ascending. `old` and `new`: names, None for none.
+    `score`: tenths, None where the aspect has none. `reasons`: packed, see `reasons_of`."""
+
+    aspect: str
+    customer: Ints
+    old: list[str | None]
+    new: list[str | None]
+    score: list[int | None]
+    reasons: list[bytes]
+
+
+def differences(before: Results, known: Bools, after: Classifications, rulebook: Rulebook) -> Iterator[Changes]:
+    """What changed, aspect by aspect. `before`: results of the same rulebook; `known`: whether there was one."""
+    new = after.result
+    moved = np.flatnonzero(~known | (before["tier"] != new["tier"]))
+    weights = np.array([dimension.weight for dimension in rulebook.dimensions])
+    parts = new["dimensions"][moved].astype(np.int64) * weights
+    yield Changes(
+        TIER,
+        moved,
+        _names(before["tier"][moved], known[moved], rulebook.tier_names),
+        _names(new["tier"][moved], None, rulebook.tier_names),
+        ((new["tier_score"][moved] + 5) // 10).tolist(),
+        _pack_reasons(parts // 10),
+    )
+    moved = np.flatnonzero(~known | (before["level"] != new["level"]))
+    yield Changes(
+        INTENT,
+        moved,
+        _names(before["level"][moved], known[moved], rulebook.level_names),
+        _names(new["level"][moved], None, rulebook.level_names),
+        new["score"][moved].tolist(),
+        _pack_reasons(after.parts[:, moved].T >> FADING_BITS),
+    )
+    moved = np.flatnonzero(~known | (before["stage"] != new["stage"]))
+    yield Changes(
+        LIFECYCLE,
+        moved,
+        _names(before["stage"][moved], known[moved], rulebook.stage_names),
+        _names(new["stage"][moved], None, rulebook.stage_names),
+        [None] * len(moved),
+        [b""] * len(moved),
+    )
+    old_tags = np.where(known[:, None], before["tags"], 0)
+    for index, tag in enumerate(rulebook.tags):
+        moved = np.flatnonzero(old_tags[:, index] != new["tags"][:, index])
+        if len(moved):
+            values: tuple[str | None, ...] = (None, *tag.values)
+            yield Changes(
+                f"tag:{tag.family}.{tag.name}",
+                moved,
+                [values[code] for code in old_tags[moved, index].tolist()],
+                [values[code] for code in new["tags"][moved, index].tolist()],
+                [None] * len(moved),
+                [b""] * len(moved),
+            )
+
+
+def _names(codes: npt.NDArray[Any], known: Bools | None, names: tuple[str, ...]) -> list[str | None]:
+    if known is None:
+        return [names[code] for code in codes.tolist()]
+    return [names[code] if was else None for code, was in zip(codes.tolist(), known.tolist(), strict=True)]
+
+
+def _pack_reasons(parts: Ints) -> list[bytes]:
+    """[changes, parts] in 1/1000 point -> the largest parts of each change, the largest first, zeros left out."""
+    if not len(parts):
+        return []
+    order = np.argsort(-np.abs(parts), axis=1, kind="stable")[:, :REASONS_MAX]
+    points = np.take_along_axis(parts, order, axis=1)
+    packed = np.empty(order.shape, _REASON)
+    packed["part"] = np.where(points == 0, _NO_PART, order)
+    packed["points"] = points
+    return [row.tobytes() for row in packed]
+
+
+def reasons_of(aspect: str, packed: bytes, rulebook: Rulebook) -> list[dict[str, Any]]:
+    """The largest parts of a change, labelled: `[{"part", "points", "en", "zh"}]`."""
+    if aspect == TIER:
+        names = [dimension.name for dimension in rulebook.dimensions]
+    else:
+        names = [points.signal for points in rulebook.points] + [fit.name for fit in rulebook.fit]
+    return [
+        {"part": names[part], "points": points / 1000, **rulebook.label(names[part])}
+        for part, points in np.frombuffer(packed, _REASON).tolist()
+        if part != _NO_PART
+    ]
+
+
+class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `changes`. `score`: tenths; `source`: the name of the source."""
+
+    customer_id: int
+    sequence: int
+    aspect: str
+    old: str | None
+    new: str | None
+    score: int | None
+    merged: int | None
+    at: datetime
+    recorded_at: datetime
+    rulebook_id: int
+    cause: str
+    interaction: str | None
+    source: str | None
+    reasons: bytes
+
+
+def event_id(change: StoredChange) -> str:
+    """Known again when it comes twice: `c_...:19`."""
+    return f"{public_id(change.customer_id)}:{change.sequence}"
+
+
+def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
+    """The JSON data of the event that subscribers get, and that the profile API lists."""
+    cause = {"kind": change.cause, "interaction": change.interaction, "source": change.source}
+    cause = {name: value for name, value in cause.items() if value is not None}
+    head = {"customer_id": public_id(change.customer_id), "sequence": change.sequence}
+    if change.merged is not None:
+        return {**head, "merged": [public_id(change.merged)], "at": rfc3339(change.at), "by": cause}
+    return {
+        **head,
+        "aspect": change.aspect,
+        "from": change.old,
+        "to": change.new,
+        "at": rfc3339(change.at),
+        "score": None if change.score is None else change.score / 10,
+        "rulebook": rulebook.version,
+        "cuts": None,
+        "cause": cause,
+        "reasons": reasons_of(change.aspect, change.reasons, rulebook),
+    }
+
+
+def rfc3339(moment: datetime) -> str:
+    """In UTC, with Z, as everything that Tierwise sends."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")

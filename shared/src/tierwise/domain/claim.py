@@ -1,0 +1,252 @@
+"""The claim: an interaction as a source sends it, and what makes it an Interaction that is believed."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+
+from tierwise.domain.amount import AMOUNT_RULE, decimal_amount, is_currency
+from tierwise.domain.identifier import IDENTIFIER_CHARACTERS_MAX, InvalidIdentifier, normalise
+from tierwise.domain.interaction import CHANNELS, IDENTIFIER_KINDS, Interaction, encode
+from tierwise.domain.rejection import InvalidInteraction
+from tierwise.domain.source import Source
+from tierwise.domain.wellformed import INT64_MAX, INT64_MIN, check_keys_and_text, check_nesting, diagnose
+
+AHEAD_MAX = timedelta(minutes=5)
+"""How far a source's clock may be ahead of ours."""
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
+_Text = Annotated[str, msgspec.Meta(max_length=1024)]
+_Scalar = None | bool | _Int | float | _Text
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+_IdentifierValue = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_CHARACTERS_MAX)]
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+_Attribute = _Scalar | Annotated[list[_Scalar], msgspec.Meta(max_length=100)]
+_Property = None | bool | _Int | float | str | list[Any] | dict[str, Any]
+
+
+class Claim(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
+    """The native form, as decoded: of the right types and lengths, and nothing else is known of it yet."""
+
+    id: _Id | None = None
+    time: Annotated[datetime, msgspec.Meta(tz=True)] | None = None
+    channel: str
+    type: str
+    identifiers: dict[str, _IdentifierValue] = {}
+    attributes: Annotated[dict[_Name, _Attribute], msgspec.Meta(max_length=100)] | None = None
+    properties: dict[str, _Property] | None = None
+
+
+class Terms(msgspec.Struct, frozen=True, kw_only=True):
+    """What one request's claims are judged by.
+
+    `received`: its arrival, aware, in UTC. `new_id` gives a fresh id to a claim with neither id nor time.
+    `horizon`: how far back duplicates are known, None for ever. `kinds`: of identifiers, with those of the
+    rulebook. `depth_max`: nesting, the claim itself being the first level. `content_key` (up to 64 bytes)
+    keeps ids that are made from content from telling what the content was.
+    """
+
+    source: Source
+    received: datetime
+    new_id: Callable[[], str]
+    horizon: timedelta | None = None
+    kinds: frozenset[str] = frozenset(IDENTIFIER_KINDS)
+    depth_max: int = 16
+    content_key: bytes = b""
+
+
+class Admitted(NamedTuple):
+    """`encoded` is the interaction as it goes to the stream. Not `recognisable`: it had neither id nor time,
+    so that sending it again counts again."""
+
+    interaction: Interaction
+    encoded: bytes
+    recognisable: bool
+
+
+_decoder = msgspec.json.Decoder(Claim)
+_canonical = msgspec.json.Encoder(order="deterministic")
+
+
+def read_claim(raw: bytes, terms: Terms) -> Admitted:
+    """One item in the native form, from its bytes. Raises InvalidInteraction."""
+    try:
+        claim = _decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _misfit(raw, str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise diagnose(raw) from error
+    containers = 2 + (claim.attributes is not None) + (claim.properties is not None)
+    if claim.properties and raw.count(b"{") + raw.count(b"[") != containers:
+        check_nesting(claim.properties, "properties", depth_max=terms.depth_max)
+    quoted_amount = claim.properties is not None and type(claim.properties.get("amount")) is str
+    interaction = admit(claim, terms)
+    encoded = encode(interaction)
+    expected = encoded.count(b'"') - _quotes_added(claim, interaction, quoted_amount=quoted_amount)
+    check_keys_and_text(raw, expected)
+    return Admitted(interaction, encoded, claim.id is not None or claim.time is not None)
+
+
+def admit(claim: Claim, terms: Terms) -> Interaction:
+    """The interaction that a decoded claim makes under these terms. Raises InvalidInteraction.
+
+    What JSON itself may hide (repeated keys, NUL, depth) is for `read_claim`, which has the bytes."""
+    trust = terms.source.trust
+    _check_kind_of_interaction(claim.channel, claim.type, trust.channels)
+    time = terms.received if claim.time is None else _checked_time(claim.time, terms)
+    identifiers = _checked_identifiers(claim.identifiers, terms)
+    attributes, properties = claim.attributes or {}, claim.properties or {}
+    if trust.attributes is not None and not trust.attributes.issuperset(attributes):
+        name = min(attributes.keys() - trust.attributes)
+        raise InvalidInteraction("attribute_not_allowed", f"attributes.{name}", "This source may not assert it")
+    if "amount" in properties or "currency" in properties:
+        properties = _checked_money(properties)
+    id = claim.id  # noqa: A001
+    if id is None:
+        content = (time, claim.channel, claim.type, identifiers, attributes, properties)
+        id = terms.new_id() if claim.time is None else _content_id(content, terms.content_key)  # noqa: A001
+    return Interaction(
+        id=id,
+        source=terms.source.name,
+        time=time,
+        received=terms.received,
+        channel=claim.channel,
+        type=claim.type,
+        identifiers=identifiers,
+        attributes=attributes,
+        properties=properties,
+        links=trust.links,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _check_kind_of_interaction(channel: str, type: str, allowed: frozenset[str] | None) -> None:  # noqa: A002
+    if channel not in CHANNELS:
+        raise InvalidInteraction("unknown_channel", "channel", f"Known channels: {', '.join(CHANNELS)}")
+    if allowed is not None and channel not in allowed:
+        raise InvalidInteraction("channel_not_allowed", "channel", "This source may not send this channel")
+    if not _TYPE.fullmatch(type):
+        raise InvalidInteraction("invalid_type", "type", "1 to 64 of a-z, 0-9, '_', '.' and '-', a letter first")
+    if (channel, type) == ("crm", "override"):
+        raise InvalidInteraction("override_not_allowed", "type", "Overrides are set through the profile API")
+
+
+_TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.ASCII)
+
+
+def _checked_time(time: datetime, terms: Terms) -> datetime:
+    if time > terms.received + AHEAD_MAX:
+        raise InvalidInteraction("time_in_future", "time", "More than 5 minutes ahead of its arrival here")
+    if time < EARLIEST:
+        raise InvalidInteraction("invalid_time", "time", "Before 1970")
+    if terms.horizon is not None and time < terms.received - terms.horizon:
+        raise InvalidInteraction(
+            "older_than_horizon", "time", f"Duplicates are known for {terms.horizon.days} days; this is older"
+        )
+    return time.astimezone(UTC)
+
+
+def _checked_identifiers(claimed: dict[str, str], terms: Terms) -> dict[str, str]:
+    if not claimed:
+        raise InvalidInteraction("missing_identifier", "identifiers", f"At least one of {_listed(terms.kinds)}")
+    trust = terms.source.trust
+    identifiers = {}
+    for kind, value in claimed.items():
+        if kind not in terms.kinds:
+            detail = f"Known kinds: {_listed(terms.kinds)}"
+            raise InvalidInteraction("unknown_identifier", f"identifiers.{kind[:64]}", detail)
+        if trust.kinds is not None and kind not in trust.kinds:
+            raise InvalidInteraction(
+                "identifier_not_allowed", f"identifiers.{kind}", "This source may not assert this kind"
+            )
+        try:
+            identifiers[kind] = normalise(kind, value, default_region=trust.default_region)
+        except InvalidIdentifier as error:
+            raise InvalidInteraction("invalid_identifier", f"identifiers.{kind}", str(error)) from error
+    return identifiers
+
+
+def _listed(kinds: frozenset[str]) -> str:
+    return ", ".join([*IDENTIFIER_KINDS, *sorted(kinds.difference(IDENTIFIER_KINDS))])
+
+
+def _checked_money(properties: dict[str, Any]) -> dict[str, Any]:
+    if "currency" in properties and not is_currency(properties["currency"]):
+        raise InvalidInteraction("invalid_currency", "properties.currency", "Three capital letters, as CNY")
+    if "amount" not in properties:
+        return properties
+    amount = decimal_amount(properties["amount"])
+    if amount is None:
+        raise InvalidInteraction("invalid_amount", "properties.amount", f"It is {AMOUNT_RULE}")
+    return {**properties, "amount": amount}
+
+
+def _content_id(content: object, key: bytes) -> str:
+    """The same for the same content, however it was spelt."""
+    return f"content-{blake2b(_canonical.encode(content), key=key, digest_size=16).hexdigest()}"
+
+
+def _quotes_added(claim: Claim, interaction: Interaction, *, quoted_amount: bool) -> int:
+    """Quotation marks that the encoded interaction has and its claim had not. What the claim may have had and
+    the encoding leaves out (null, {}) is not taken off: that makes the count too low, never too high."""
+    added = 8 + 2 * _escaped_quotes(interaction.source)  # "source":"", "received":""
+    if claim.id is None:
+        added += 4
+    if claim.time is None:
+        added += 4
+    if not interaction.links:
+        added += 2
+    if "amount" in interaction.properties and not quoted_amount:
+        added += 2
+    return added
+
+
+@lru_cache(maxsize=256)
+def _escaped_quotes(name: str) -> int:
+    return name.count('"')
+
+
+_TYPED = {"identifiers": _IdentifierValue, "attributes": _Attribute, "properties": _Property}
+
+
+def _misfit(raw: bytes, message: str) -> InvalidInteraction:
+    """The decoder's complaint about a well-formed document, with a code and the very field."""
+    what, _, place = message.partition(" - at `")
+    of_key = place.startswith("key` in `")
+    field = place.removeprefix("key` in `").removeprefix("$").strip("`.").partition("[")[0]
+    if what.startswith("Object missing required field"):
+        field = what.split("`")[1]
+        return InvalidInteraction(f"missing_{field}", field, "It is required")
+    if what.startswith("Object contains unknown field"):
+        known = ", ".join(Claim.__struct_fields__)
+        return InvalidInteraction("unknown_field", what.split("`", 1)[1][:-1][:64], f"Known fields: {known}")
+    if what.startswith("Number out of range"):
+        return InvalidInteraction("number_out_of_range", field or None, "Numbers fit 64 bits")
+    if not field:
+        return InvalidInteraction("not_an_object", None, what)
+    if field == "time":
+        return InvalidInteraction("invalid_time", "time", "RFC 3339 with a zone, as 2026-11-20T09:30:00+08:00")
+    code = {"identifiers": "invalid_identifier", "attributes": "invalid_attribute"}.get(field, f"invalid_{field}")
+    return InvalidInteraction(code, field if of_key else _misfitting(raw, field), what)
+
+
+def _misfitting(raw: bytes, field: str) -> str:
+    """`field` with the name of the first member in it that has not its type, if the rest is JSON at all."""
+    try:
+        document = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return field
+    members = document.get(field) if isinstance(document, dict) else None
+    if field in _TYPED and isinstance(members, dict):
+        for name, value in members.items():
+            try:
+                msgspec.convert(value, _TYPED[field])
+            except msgspec.ValidationError:
+                return f"{field}.{name[:64]}"
+    return field

@@ -1,0 +1,68 @@
+"""The interaction: one immutable fact, something a customer did or that was done with them."""
+
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+
+CHANNELS = (
+    "web", "email", "sms", "call", "meeting", "chat", "social", "ad", "order", "quote", "survey", "service", "crm",
+)  # fmt: skip
+
+IDENTIFIER_KINDS = ("user_id", "crm_id", "email", "phone", "anonymous_id")
+"""Kinds of identifier, strongest first: the first one that an interaction has decides its partition."""
+
+
+class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """One interaction as it travels on the stream, JSON-encoded: validated and normalised.
+
+    `id` is unique in its `source`; `time` and `received` (its arrival at ingest) are aware and in UTC; `identifiers`
+    maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets);
+    `properties` are of this interaction alone. `links`: whether its identifiers may tie customers together;
+    where not, the strongest one alone says whose it is. `quiet`: changes that it causes are not published.
+    """
+
+    id: str
+    source: str
+    time: datetime
+    received: datetime
+    channel: str
+    type: str
+    identifiers: dict[str, str]
+    attributes: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+    links: bool = True
+    quiet: bool = False
+
+    @property
+    def key(self) -> bytes:
+        return key_of(self.source, self.id)
+
+
+def key_of(source: str, id: str) -> bytes:  # noqa: A002
+    """The 128-bit key by which a duplicate is known: BLAKE2b of source and id, the source's length first."""
+    name = source.encode()
+    return blake2b(b"%d:%b%b" % (len(name), name, id.encode()), digest_size=16).digest()
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Interaction)
+
+
+def encode(interaction: Interaction) -> bytes:
+    return _encoder.encode(interaction)
+
+
+def decode(value: bytes) -> Interaction:
+    """Raises msgspec.MsgspecError (malformed, or not an Interaction), UnicodeDecodeError, RecursionError."""
+    return _decoder.decode(value)
+
+
+def strongest(identifiers: dict[str, str]) -> tuple[str, str]:
+    """The (kind, value) that stands first in IDENTIFIER_KINDS; kinds of the rulebook come after those, by name."""
+    for kind in IDENTIFIER_KINDS:
+        if kind in identifiers:
+            return kind, identifiers[kind]
+    kind = min(identifiers)
+    return kind, identifiers[kind]

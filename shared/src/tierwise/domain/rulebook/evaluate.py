@@ -1,0 +1,206 @@
+"""Evaluating an expression over columns: one value a customer (or an interaction), all at once.
+
+Numbers are float64 columns where NaN is "not known", truths are bool columns, texts are object columns where None is
+"not known". A comparison with what is not known is false. Every operation is elementwise, so that a row's result
+never depends on its neighbours.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.domain.rulebook.expressions import (
+    Arithmetic,
+    Between,
+    Call,
+    Comparison,
+    Days,
+    In,
+    Like,
+    Logic,
+    Name,
+    Node,
+    Not,
+    Number,
+    Text,
+    Truth,
+)
+
+Column = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+
+class Environment(Protocol):
+    """What names and functions mean where an expression is evaluated. Columns have `rows` elements."""
+
+    rows: int
+
+    def name(self, name: str) -> Column: ...
+
+    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column: ...
+
+
+def walk(node: Node) -> list[Node]:
+    """The node and everything below it."""
+    found = [node]
+    for field in fields(node):
+        value = getattr(node, field.name)
+        children = value if isinstance(value, tuple) else (value,)
+        for child in children:
+            if isinstance(child, Node):
+                found.extend(walk(child))
+    return found
+
+
+def evaluate(node: Node, environment: Environment) -> Column:
+    """The node's column."""
+    return _EVALUATE[type(node)](node, environment)
+
+
+def truth(node: Node, environment: Environment) -> npt.NDArray[np.bool_]:
+    """The node as a condition: what is not known, and what is no truth value, is false."""
+    column = evaluate(node, environment)
+    return column if column.dtype == np.bool_ else _numbers(column) == 1.0
+
+
+def number(node: Node, environment: Environment) -> Floats:
+    """The node as a number, NaN where it is none."""
+    return _numbers(evaluate(node, environment))
+
+
+def _numbers(column: Column) -> Floats:
+    if column.dtype != object:
+        return column.astype(np.float64, copy=False)
+    return np.fromiter((_number(value) for value in column), np.float64, len(column))
+
+
+def _number(value: object) -> float:
+    if isinstance(value, int | float):
+        return float(value)
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return np.nan
+    return np.nan
+
+
+def _constant(node: Any, environment: Environment) -> Column:
+    if isinstance(node.value, str):
+        return np.full(environment.rows, node.value, object)
+    return np.full(environment.rows, node.value)
+
+
+def _name(node: Name, environment: Environment) -> Column:
+    return environment.name(node.name)
+
+
+def _call(node: Call, environment: Environment) -> Column:
+    signals = tuple(argument.name for argument in node.arguments if isinstance(argument, Name))
+    windows = [argument.value for argument in node.arguments if isinstance(argument, Days)]
+    return environment.call(node.function, signals, windows[0] if windows else None)
+
+
+def _not(node: Not, environment: Environment) -> Column:
+    return ~truth(node.operand, environment)
+
+
+def _logic(node: Logic, environment: Environment) -> Column:
+    left, right = truth(node.left, environment), truth(node.right, environment)
+    return left & right if node.operator == "and" else left | right
+
+
+_ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+}
+_COMPARE: dict[str, Callable[[Column, Column], Column]] = {
+    "=": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+}
+
+
+def _arithmetic(node: Arithmetic, environment: Environment) -> Column:
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        result = _ARITHMETIC[node.operator](number(node.left, environment), number(node.right, environment))
+    return np.where(np.isfinite(result), result, np.nan)
+
+
+def _comparison(node: Comparison, environment: Environment) -> Column:
+    left, right = evaluate(node.left, environment), evaluate(node.right, environment)
+    if left.dtype == object and right.dtype == object:
+        if node.operator not in ("=", "!="):
+            left, right = _numbers(left), _numbers(right)
+        else:
+            return _compare_texts(node.operator, left, right)
+    elif left.dtype == object or right.dtype == object:
+        left, right = _numbers(left), _numbers(right)
+    known = ~(np.isnan(left) | np.isnan(right))
+    compared: Column = _COMPARE[node.operator](left, right) & known
+    return compared
+
+
+def _compare_texts(operator: str, left: Column, right: Column) -> Column:
+    equal = operator == "="
+    return np.fromiter(
+        (
+            (one == other) is equal and one is not None and other is not None
+            for one, other in zip(left, right, strict=True)
+        ),
+        np.bool_,
+        len(left),
+    )
+
+
+def _between(node: Between, environment: Environment) -> Column:
+    value = number(node.operand, environment)
+    return (value >= number(node.low, environment)) & (value <= number(node.high, environment))
+
+
+def _in(node: In, environment: Environment) -> Column:
+    options = frozenset(option.value for option in node.options)
+    column = evaluate(node.operand, environment)
+    return np.fromiter((value in options for value in column.tolist()), np.bool_, len(column))
+
+
+def _like(node: Like, environment: Environment) -> Column:
+    matches = _pattern(node.pattern).fullmatch
+    column = evaluate(node.operand, environment)
+    return np.fromiter(
+        (isinstance(value, str) and matches(value) is not None for value in column.tolist()),
+        np.bool_,
+        len(column),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _pattern(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.IGNORECASE | re.DOTALL)
+
+
+_EVALUATE: dict[type[Node], Callable[[Any, Environment], Column]] = {
+    Number: _constant,
+    Days: _constant,
+    Text: _constant,
+    Truth: _constant,
+    Name: _name,
+    Call: _call,
+    Not: _not,
+    Logic: _logic,
+    Arithmetic: _arithmetic,
+    Comparison: _comparison,
+    Between: _between,
+    In: _in,
+    Like: _like,
+}

@@ -1,0 +1,308 @@
+"""From the rulebook's text to the Rulebook: refused whole, with every error in it."""
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib.resources import files
+from itertools import pairwise
+from zoneinfo import ZoneInfoNotFoundError
+
+import numpy as np
+import yaml
+from pydantic import ValidationError
+
+from tierwise.domain.calendar import BusinessDays
+from tierwise.domain.interaction import CHANNELS
+from tierwise.domain.ledger import signal_id
+from tierwise.domain.rulebook.book import (
+    FADING_BITS,
+    FIRST_TOUCH,
+    LAST_TOUCH,
+    MILLI,
+    Dimension,
+    Fit,
+    Level,
+    Matcher,
+    Points,
+    Rulebook,
+    Signal,
+    Stage,
+    Tag,
+    folding_bytes,
+)
+from tierwise.domain.rulebook.evaluate import walk
+from tierwise.domain.rulebook.expressions import Call, Days, ExpressionError, Name, Node, parse
+from tierwise.domain.rulebook.schema import Document, Match
+from tierwise.domain.rulebook.schema import Points as PointsDocument
+
+FUNCTIONS = {
+    # name: (signals, takes a window)
+    "count": (1, True),
+    "sum": (1, True),
+    "days_since": (1, False),
+    "days_since_first": (1, False),
+    "active_days": (1, True),
+    "longest_gap": (1, False),
+    "share": (2, True),
+    "trend": (1, True),
+}
+WINDOW_NEEDED = frozenset({"trend"})
+SCOPE_INTENT = ("intent", "intent.level")
+SCOPE_STAGE = (*SCOPE_INTENT, "stage")
+
+
+class RulebookError(ValueError):
+    """`errors`: each says where and what, in the order of the document."""
+
+    def __init__(self, errors: list[str]) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
+
+
+def default_text() -> str:
+    """The rulebook that comes with Tierwise."""
+    return files("tierwise.domain.rulebook").joinpath("default.yaml").read_text(encoding="utf-8")
+
+
+def load(text: str) -> Rulebook:
+    """Raises RulebookError."""
+    try:
+        document = Document.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise RulebookError([f"not YAML: {error}"]) from error
+    except ValidationError as error:
+        raise RulebookError(
+            [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+        ) from error
+    return _Loader(document).load()
+
+
+class _Loader:
+    """Collects the errors of a whole document."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._errors: list[str] = []
+        self._attributes = (*document.attributes, FIRST_TOUCH, LAST_TOUCH)
+
+    def load(self) -> Rulebook:
+        document = self._document
+        days = self._days()
+        self._check()
+        intent, tiers = document.intent, document.tiers
+        dimension_names = tuple(f"tier.{name}" for name in tiers.dimensions)
+        whole_scope = (*SCOPE_STAGE, "tier", "tier.score", *dimension_names)
+        rulebook = Rulebook(
+            version=document.version,
+            days=days,
+            currency=document.currency,
+            horizon_days=document.horizon,
+            attributes=self._attributes,
+            signals=tuple(
+                Signal(name, self._matcher(f"signals.{name}", signal), signal.value == "amount")
+                for name, signal in document.signals.items()
+            ),
+            interest_property=document.interests.source.removeprefix("properties."),
+            interests=document.interests.values,
+            acquisition=tuple(
+                (touch.source, self._matcher(f"acquisition.{index}", touch))
+                for index, touch in enumerate(document.acquisition)
+            ),
+            points=tuple(_points(name, points) for name, points in intent.points.items()),
+            fit=tuple(
+                Fit(fit.name, self._expression(f"intent.fit.{fit.name}", fit.when, ()), _milli(fit.points))
+                for fit in intent.fit
+            ),
+            half_score=_milli(intent.half_score),
+            levels=tuple(
+                Level(name, round(level.enter * 10), round(level.leave * 10)) for name, level in intent.levels.items()
+            ),
+            level_otherwise=intent.otherwise,
+            stages=tuple(
+                Stage(stage.stage, self._expression(f"lifecycle.{stage.stage}", stage.when, SCOPE_INTENT))
+                for stage in document.lifecycle
+            ),
+            dimensions=tuple(
+                Dimension(
+                    name,
+                    self._expression(f"tiers.dimensions.{name}.metric", dimension.metric, SCOPE_STAGE),
+                    round(dimension.weight * MILLI),
+                    (tuple(dimension.scale), tuple(dimension.scale.values())),
+                )
+                for name, dimension in tiers.dimensions.items()
+            ),
+            cuts=tuple((name, round(cut * 100)) for name, cut in tiers.cuts.items()),
+            tier_otherwise=tiers.otherwise,
+            tags=tuple(
+                Tag(
+                    family,
+                    name,
+                    tuple(values),
+                    tuple(
+                        self._expression(f"tags.{family}.{name}.{value}", condition, whole_scope)
+                        for value, condition in values.items()
+                    ),
+                )
+                for family, names in document.tags.items()
+                for name, values in names.items()
+            ),
+            strategies={aspect: dict(named) for aspect, named in document.strategies.items()},
+            labels=document.labels,
+            folding=folding_bytes(
+                document.timezone,
+                document.currency,
+                {name: signal.model_dump() for name, signal in document.signals.items()},
+                document.interests.model_dump(),
+            ),
+        )
+        self._check_ids(rulebook)
+        if self._errors:
+            raise RulebookError(self._errors)
+        return rulebook
+
+    def _days(self) -> BusinessDays:
+        try:
+            return BusinessDays(self._document.timezone)
+        except (ZoneInfoNotFoundError, ValueError):
+            self._errors.append(f"timezone: {self._document.timezone!r} is no IANA time zone")
+            return BusinessDays("UTC")
+
+    def _matcher(self, place: str, match: Match) -> Matcher:
+        if match.channel is not None and match.channel not in CHANNELS:
+            self._errors.append(f"{place}.channel: {_unknown('channel', match.channel, CHANNELS)}")
+        where = None
+        if match.where is not None:
+            where = self._expression(f"{place}.where", match.where, None)
+        types = (match.type,) if isinstance(match.type, str) else match.type
+        return Matcher(match.channel, types, where)
+
+    def _expression(self, place: str, text: str, scope: tuple[str, ...] | None) -> Node:
+        """`scope`: the computed values that may be named here beside attributes; None: the properties of one
+        interaction, and no functions."""
+        try:
+            node = parse(text)
+        except ExpressionError as error:
+            self._errors.append(f"{place}: {error}")
+            return Days(0, 1)
+        allowed = None if scope is None else (*self._attributes, *scope)
+        signal_arguments: set[int] = set()
+        for part in walk(node):
+            problem = None
+            if isinstance(part, Call):
+                signal_arguments.update(id(argument) for argument in part.arguments)
+                problem = "no functions here" if scope is None else self._call_problem(part)
+            elif isinstance(part, Name) and id(part) not in signal_arguments and allowed is not None:
+                problem = None if part.name in allowed else _unknown("attribute or value", part.name, allowed)
+            if problem:
+                self._errors.append(f"{place}: {ExpressionError(problem, text, part.offset)}")
+        return node
+
+    def _call_problem(self, call: Call) -> str | None:
+        if call.function not in FUNCTIONS:
+            return _unknown("function", call.function, FUNCTIONS)
+        signals, takes_window = FUNCTIONS[call.function]
+        names = [argument.name for argument in call.arguments if isinstance(argument, Name)]
+        windows = [argument for argument in call.arguments if isinstance(argument, Days)]
+        well_formed = (
+            len(names) == signals
+            and len(windows) <= takes_window
+            and len(names) + len(windows) == len(call.arguments)
+            and (windows or call.function not in WINDOW_NEEDED)
+        )
+        if not well_formed:
+            window = (", 30d" if call.function in WINDOW_NEEDED else "[, 30d]") if takes_window else ""
+            return f"write {call.function}({', '.join(['signal'] * signals)}{window})"
+        for name in names:
+            if name not in self._document.signals:
+                return _unknown("signal", name, self._document.signals)
+        if windows and windows[0].value > self._document.horizon:
+            return f"{windows[0].value}d reaches past the horizon of {self._document.horizon}d"
+        return None
+
+    def _check(self) -> None:
+        document = self._document
+        say = self._errors.append
+        for name in document.intent.points:
+            if name not in document.signals:
+                say(f"intent.points: {_unknown('signal', name, document.signals)}")
+        previous = 100.1
+        for name, level in document.intent.levels.items():
+            if level.leave > level.enter:
+                say(f"intent.levels.{name}: leave {level.leave:g} must not be above enter {level.enter:g}")
+            if level.enter >= previous:
+                say(f"intent.levels.{name}: levels go from the highest down, without overlap")
+            previous = level.leave
+        weights = sum(round(dimension.weight * MILLI) for dimension in document.tiers.dimensions.values())
+        if weights != MILLI:
+            say(f"tiers.dimensions: the weights add up to {weights / MILLI:g}, not 1")
+        for name, dimension in document.tiers.dimensions.items():
+            if not _ascending(dimension.scale) or not _monotonic(dimension.scale.values()):
+                say(f"tiers.dimensions.{name}.scale: must rise, and its scores not change direction")
+            if not all(0 <= score <= 100 for score in dimension.scale.values()):
+                say(f"tiers.dimensions.{name}.scale: scores are 0 to 100")
+        cuts = list(document.tiers.cuts.values())
+        if not _ascending(reversed(cuts)):
+            say("tiers.cuts: go from the highest down")
+        if document.lifecycle[-1].when != "true":
+            say("lifecycle: the last stage must have `when: 'true'`, so that everyone has one")
+        self._check_labels(say)
+
+    def _check_labels(self, say: Callable[[str], None]) -> None:
+        document = self._document
+        named = {
+            "signals": document.signals,
+            "intent.levels": [*document.intent.levels, document.intent.otherwise],
+            "intent.fit": [fit.name for fit in document.intent.fit],
+            "lifecycle": [stage.stage for stage in document.lifecycle],
+            "tiers": [*document.tiers.cuts, document.tiers.otherwise],
+            "tiers.dimensions": document.tiers.dimensions,
+            "acquisition": [touch.source for touch in document.acquisition],
+            "tags": [
+                f"{name}.{value}"
+                for names in document.tags.values()
+                for name, values in names.items()
+                for value in values
+            ],
+        }
+        for place, names in named.items():
+            missing = [name for name in dict.fromkeys(names) if name not in document.labels]
+            if missing:
+                say(f"labels: missing for {place}: {', '.join(missing)}")
+
+    def _check_ids(self, rulebook: Rulebook) -> None:
+        by_id: dict[int, str] = {}
+        for name in rulebook.signal_names:
+            other = by_id.setdefault(signal_id(name), name)
+            if other != name:
+                self._errors.append(f"signals: {name} and {other} share an id: rename one of them")
+
+
+def _points(signal: str, points: PointsDocument) -> Points:
+    # Python's float power, rounded to 16 bits once here: the same table on every machine that follows IEEE 754.
+    ages = range(points.half_life * (FADING_BITS + 1) + 1)
+    fading = [round(2.0 ** (-age / points.half_life) * (1 << FADING_BITS)) for age in ages]
+    return Points(
+        signal,
+        _milli(points.each),
+        None if points.at_most is None else _milli(points.at_most),
+        points.half_life,
+        np.array([factor for factor in fading if factor > 0], np.int64),
+    )
+
+
+def _milli(points: float) -> int:
+    return round(points * MILLI)
+
+
+def _ascending(values: Iterable[float]) -> bool:
+    listed = list(values)
+    return all(left < right for left, right in pairwise(listed))
+
+
+def _monotonic(values: Iterable[float]) -> bool:
+    listed = list(values)
+    return listed in (sorted(listed), sorted(listed, reverse=True))
+
+
+def _unknown(what: str, name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name, list(known), n=1)
+    return f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")

@@ -1,0 +1,109 @@
+"""The rulebook's document, as its author writes it. Meaning is checked in `book`, form here."""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+_NAME = r"^[a-z][a-z0-9_]*$"
+Name = Annotated[str, Field(pattern=_NAME, max_length=64)]
+
+
+def _days(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d+)d", value)):
+        return int(match[1])
+    raise ValueError("expected days, such as 30d")
+
+
+Days = Annotated[int, BeforeValidator(_days), Field(ge=1, le=3650)]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Label(_Part):
+    en: str = Field(min_length=1)
+    zh: str = Field(min_length=1)
+
+
+class Match(_Part):
+    """Interactions of a channel (all, if absent) and of one or several types, `where` a condition on them holds."""
+
+    channel: str | None = None
+    type: str | tuple[str, ...] | None = None
+    where: str | None = None
+
+
+class Signal(Match):
+    value: Literal["amount"] | None = None
+
+
+class Interests(_Part):
+    source: str = Field(alias="from", pattern=r"^properties\.[a-z_]\w*$")
+    values: tuple[str, ...] = Field(max_length=200)
+
+
+class Touch(Match):
+    source: Name
+
+
+class Points(_Part):
+    """Each occurrence gives `each` points, half of it after `half_life` days; together at most `at_most`."""
+
+    each: float = Field(ge=-1_000, le=1_000)
+    half_life: Days
+    at_most: float | None = Field(None, gt=0, le=10_000)
+
+
+class Fit(_Part):
+    name: Name
+    when: str
+    points: float = Field(ge=-1_000, le=1_000)
+
+
+class Level(_Part):
+    enter: float = Field(ge=0, le=100)
+    leave: float = Field(ge=0, le=100)
+
+
+class Intent(_Part):
+    points: dict[Name, Points] = Field(min_length=1)
+    fit: tuple[Fit, ...] = ()
+    half_score: float = Field(gt=0, description="The points that make a score of 50")
+    levels: dict[Name, Level] = Field(min_length=1)
+    otherwise: Name
+
+
+class Stage(_Part):
+    stage: Name
+    when: str
+
+
+class Dimension(_Part):
+    metric: str
+    weight: float = Field(gt=0, le=1)
+    scale: dict[float, float] = Field(min_length=2)
+
+
+class Tiers(_Part):
+    dimensions: dict[Name, Dimension] = Field(min_length=1)
+    cuts: dict[str, float] = Field(min_length=1)
+    otherwise: str
+
+
+class Document(_Part):
+    version: str = Field(min_length=1, max_length=64)
+    timezone: str
+    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    horizon: Days
+    attributes: tuple[Name, ...] = ()
+    signals: dict[Name, Signal] = Field(min_length=1)
+    interests: Interests
+    acquisition: tuple[Touch, ...] = ()
+    intent: Intent
+    lifecycle: tuple[Stage, ...] = Field(min_length=1)
+    tiers: Tiers
+    tags: dict[Name, dict[Name, dict[Name, str]]]
+    strategies: dict[Literal["tier", "intent", "stage"], dict[str, dict[str, Any]]] = {}
+    labels: dict[str, Label]

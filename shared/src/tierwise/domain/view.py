@@ -1,0 +1,150 @@
+"""The current view: a stored customer as the JSON that the profile API serves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from tierwise.domain import attributes, ledger
+from tierwise.domain.calendar import date_of
+from tierwise.domain.change import rfc3339
+from tierwise.domain.customer_id import public_id
+from tierwise.domain.interaction import CHANNELS
+from tierwise.domain.ledger import Ledgers, signal_id
+from tierwise.domain.money import decimal_string
+from tierwise.domain.rulebook.book import (
+    FIRST_TOUCH,
+    LAST_TOUCH,
+    OTHER,
+    Rulebook,
+    activity_name,
+    interest_name,
+)
+
+PREFERRED_CHANNEL_DAYS = 180
+INTERESTS_MAX = 5
+_PURCHASE = signal_id("purchase")
+
+
+class StoredCustomer(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the table `customers`."""
+
+    id: int
+    merged_into: int | None
+    ledger: bytes
+    attributes: bytes
+    result: bytes
+    rulebook_id: int
+    first_seen: datetime
+    last_seen: datetime
+    stage_since: date
+    classified_at: datetime
+    sequence: int
+    version: int
+
+
+def current_view(
+    customer: StoredCustomer,
+    *,
+    identifiers: Sequence[tuple[str, str]],
+    rulebook: Rulebook,
+    open_attributes: Callable[[Mapping[str, Any]], dict[str, Any]],
+) -> dict[str, Any]:
+    """`rulebook`: the one that the row names. `identifiers`: (kind, value), already masked where need be.
+    `open_attributes` opens sealed values, or masks them."""
+    rows = ledger.unpack([customer.ledger])
+    held = attributes.values(attributes.unpack(customer.attributes))
+    first_touch, last_touch = held.pop(FIRST_TOUCH, None), held.pop(LAST_TOUCH, None)
+    result = np.frombuffer(customer.result, rulebook.result)[0]
+    tier, level = rulebook.tier_names[result["tier"]], rulebook.level_names[result["level"]]
+    stage = rulebook.stage_names[result["stage"]]
+    return {
+        "customer_id": public_id(customer.id),
+        "identifiers": [{"kind": kind, "value": value} for kind, value in identifiers],
+        "attributes": dict(sorted(open_attributes(held).items())),
+        "intent": {"score": int(result["score"]) / 10, "level": level},
+        "lifecycle": {"stage": stage, "since": customer.stage_since.isoformat()},
+        "tier": {
+            "grade": tier,
+            "score": (int(result["tier_score"]) + 5) // 10 / 10,
+            "dimensions": {
+                dimension.name: tenths / 10
+                for dimension, tenths in zip(rulebook.dimensions, result["dimensions"].tolist(), strict=True)
+            },
+        },
+        "tags": [
+            {"family": family, "name": name, "value": value, "label": rulebook.label(f"{name}.{value}")}
+            for family, name, value in tags_of(result, rulebook)
+        ],
+        "interests": _interests(rows, rulebook),
+        "acquisition": {"first": first_touch, "last": last_touch},
+        "preferred_channel": _preferred_channel(rows, rulebook.days.day_of(customer.classified_at)),
+        "owner": held.get("owner"),
+        "strategy": _strategy(rulebook, tier=tier, intent=level, stage=stage),
+        "overrides": [],
+        "orders": _orders(rows, rulebook),
+        "first_seen": rfc3339(customer.first_seen),
+        "last_seen": rfc3339(customer.last_seen),
+        "interactions": sum(
+            int(rows.count[rows.signal == _ACTIVITY_IDS[channel, active]].sum())
+            for channel in CHANNELS
+            for active in (True, False)
+        ),
+        "classified_at": rfc3339(customer.classified_at),
+        "rulebook": rulebook.version,
+        "version": customer.version,
+    }
+
+
+def tags_of(result: Any, rulebook: Rulebook) -> list[tuple[str, str, str]]:
+    """(family, name, value) of the tags that a customer has, in the rulebook's order."""
+    return [
+        (tag.family, tag.name, tag.values[code - 1])
+        for tag, code in zip(rulebook.tags, result["tags"].tolist(), strict=True)
+        if code
+    ]
+
+
+_ACTIVITY_IDS = {
+    (channel, active): signal_id(activity_name(channel, active)) for channel in CHANNELS for active in (True, False)
+}
+
+
+def _interests(rows: Ledgers, rulebook: Rulebook) -> list[str]:
+    """The most frequent first; equals in the rulebook's order."""
+    counts = [
+        (-int(rows.count[rows.signal == signal_id(interest_name(value))].sum()), order, value)
+        for order, value in enumerate((*rulebook.interests, OTHER))
+    ]
+    return [value for count, _, value in sorted(counts) if count < 0][:INTERESTS_MAX]
+
+
+def _preferred_channel(rows: Ledgers, today: int) -> str | None:
+    """The channel on which the customer did most lately; equals in the order of CHANNELS."""
+    recent = rows.where((rows.day > today - PREFERRED_CHANNEL_DAYS) & (rows.day <= today))
+    counts = {channel: int(recent.count[recent.signal == _ACTIVITY_IDS[channel, True]].sum()) for channel in CHANNELS}
+    best = max(CHANNELS, key=lambda channel: counts[channel])
+    return best if counts[best] else None
+
+
+def _orders(rows: Ledgers, rulebook: Rulebook) -> dict[str, Any]:
+    """`first` and `last` are business dates."""
+    purchases = rows.where(rows.signal == _PURCHASE)
+    some = len(purchases) > 0
+    return {
+        "count": int(purchases.count.sum()),
+        "amount": decimal_string(int(purchases.value.sum())),
+        "currency": rulebook.currency,
+        "first": date_of(int(purchases.day.min())).isoformat() if some else None,
+        "last": date_of(int(purchases.day.max())).isoformat() if some else None,
+    }
+
+
+def _strategy(rulebook: Rulebook, **names: str) -> dict[str, Any]:
+    """What to do for such a customer; what stands at the stage wins over the level, and that over the tier."""
+    strategy: dict[str, Any] = {}
+    for aspect, name in names.items():
+        strategy |= rulebook.strategies.get(aspect, {}).get(name, {})
+    return strategy
