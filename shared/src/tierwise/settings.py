@@ -12,39 +12,43 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TIERWISE_", env_file=".env", extra="ignore", frozen=True)
 
-    database_url: SecretStr | None = Field(None, description="PostgreSQL; unset: embedded under DATA_DIR")
-    kafka_bootstrap_servers: str | None = Field(None, description="Apache Kafka; unset: embedded stream")
-    data_dir: Path = Field(Path(".tierwise"), description="Where embedded data lives")
+    database_url: SecretStr | None = Field(default=None, description="PostgreSQL; unset: embedded under DATA_DIR")
+    kafka_bootstrap_servers: str | None = Field(default=None, description="Apache Kafka; unset: embedded stream")
+    data_dir: Path = Field(default=Path(".tierwise"), description="Where embedded data lives")
     secret_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
-        (), description="Seals personal data and signs; comma-separated while rotating, the newest first"
+        default=(), description="Seals personal data and signs; comma-separated while rotating, the newest first"
     )
-    rulebook: Path | None = Field(None, description="Seeds an empty database with this rulebook")
+    rulebook: Path | None = Field(default=None, description="Seeds an empty database with this rulebook")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     ingest_host: str = "127.0.0.1"
-    ingest_port: int = Field(8001, ge=0, le=65535)
-    ingest_body_bytes_max: int = Field(5_000_000, ge=1, description="Of one request, inflated")
-    ingest_items_max: int = Field(1_000, ge=1, description="Interactions in one request")
-    ingest_item_bytes_max: int = Field(64_000, ge=1, description="Of one interaction, as sent")
-    ingest_depth_max: int = Field(16, ge=2, description="Nesting of one interaction")
-    ingest_append_timeout_s: float = Field(10.0, gt=0, description="A slower stream is answered with 503")
-    ingest_pending_bytes_max: int = Field(64_000_000, ge=1, description="Waiting for the stream; beyond: 503")
+    ingest_port: int = Field(default=8001, ge=0, le=65535)
+    ingest_body_bytes_max: int = Field(default=5_000_000, ge=1, description="Of one request, inflated")
+    ingest_items_max: int = Field(default=1_000, ge=1, description="Interactions in one request")
+    ingest_item_bytes_max: int = Field(default=64_000, ge=1, description="Of one interaction, as sent")
+    ingest_depth_max: int = Field(default=16, ge=2, description="Nesting of one interaction")
+    ingest_append_timeout_s: float = Field(default=10.0, gt=0, description="A slower stream is answered with 503")
+    ingest_pending_bytes_max: int = Field(default=64_000_000, ge=1, description="Waiting for the stream; beyond: 503")
 
     profile_api_host: str = "127.0.0.1"
-    profile_api_port: int = Field(8002, ge=0, le=65535)
+    profile_api_port: int = Field(default=8002, ge=0, le=65535)
 
-    stream_partitions: int = Field(8, ge=1, le=1024, description="Of the topic interactions, when it is created")
-    stream_retention_hours: int = Field(168, ge=1, description="How long topics keep records")
-    stream_replication_factor: int = Field(1, ge=1, description="Of Kafka topics, when they are created")
+    stream_partitions: int = Field(
+        default=8, ge=1, le=1024, description="Of the topic interactions, when it is created"
+    )
+    stream_retention_hours: int = Field(default=168, ge=1, description="How long topics keep records")
+    stream_replication_factor: int = Field(default=1, ge=1, description="Of Kafka topics, when they are created")
     deduplication_horizon_days: int | None = Field(
-        None, ge=1, description="Older interactions are rejected, their keys forgotten; unset: for ever"
+        default=None, ge=1, description="Older interactions are rejected, their keys forgotten; unset: for ever"
     )
 
-    scoring_port: int = Field(8003, ge=0, le=65535, description="Health and metrics of a scoring worker; 0: any")
+    scoring_port: int = Field(
+        default=8003, ge=0, le=65535, description="Health and metrics of a scoring worker; 0: any"
+    )
     scoring_host: str = "127.0.0.1"
-    scoring_batch_max: int = Field(5_000, ge=1, description="Interactions in one transaction")
-    scoring_linger_ms: int = Field(20, ge=0, description="How long a batch waits to fill")
+    scoring_batch_max: int = Field(default=5_000, ge=1, description="Interactions in one transaction")
+    scoring_linger_ms: int = Field(default=20, ge=0, description="How long a batch waits to fill")
 
     @field_validator("secret_key", mode="before")
     @classmethod

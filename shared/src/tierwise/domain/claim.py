@@ -19,8 +19,6 @@ from tierwise.domain.wellformed import INT64_MAX, INT64_MIN, check_keys_and_text
 AHEAD_MAX = timedelta(minutes=5)
 """How far a source's clock may be ahead of ours."""
 
-EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
-
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 _Text = Annotated[str, msgspec.Meta(max_length=1024)]
 _Scalar = None | bool | _Int | float | _Text
@@ -140,16 +138,19 @@ def _check_kind_of_interaction(channel: str, type: str, allowed: frozenset[str] 
 _TYPE = re.compile(r"[a-z][a-z0-9_.-]{0,63}", re.ASCII)
 
 
-def _checked_time(time: datetime, terms: Terms) -> datetime:
+def _checked_time(claimed: datetime, terms: Terms) -> datetime:
+    if not 1970 <= claimed.year <= 9998:  # beyond these the change to UTC could leave what a datetime can be
+        if claimed > terms.received:
+            raise InvalidInteraction("time_in_future", "time", "More than 5 minutes ahead of its arrival here")
+        raise InvalidInteraction("invalid_time", "time", "Before 1970")
+    time = claimed.astimezone(UTC)
     if time > terms.received + AHEAD_MAX:
         raise InvalidInteraction("time_in_future", "time", "More than 5 minutes ahead of its arrival here")
-    if time < EARLIEST:
-        raise InvalidInteraction("invalid_time", "time", "Before 1970")
     if terms.horizon is not None and time < terms.received - terms.horizon:
         raise InvalidInteraction(
             "older_than_horizon", "time", f"Duplicates are known for {terms.horizon.days} days; this is older"
         )
-    return time.astimezone(UTC)
+    return time
 
 
 def _checked_identifiers(claimed: dict[str, str], terms: Terms) -> dict[str, str]:

@@ -10,9 +10,7 @@ IDENTIFIER_CHARACTERS_MAX = 256
 
 # The plain addresses, nearly all there are; quoted, internationalised and odd ones take the library's way.
 _PLAIN_EMAIL = re.compile(
-    r"(?=.{3,254}\Z)(?=[^@]{1,64}@)[a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*"
-    r"@(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}",
-    re.ASCII,
+    r"([a-z0-9_+-]+(?:\.[a-z0-9_+-]+)*)@(?:(?!xn--)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}", re.ASCII
 )
 
 
@@ -36,7 +34,8 @@ def normalise(kind: str, value: str, *, default_region: str | None = None) -> st
 
 def _email(value: str) -> str:
     lowered = value.strip().lower()
-    if _PLAIN_EMAIL.fullmatch(lowered):
+    plain = _PLAIN_EMAIL.fullmatch(lowered)
+    if plain is not None and plain.end(1) <= 64 and len(lowered) <= 254:
         return lowered
     if "." not in lowered.rpartition("@")[2]:
         raise InvalidIdentifier("the part after the @ is no domain")

@@ -20,7 +20,8 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     `id` is unique in its `source`; `time` and `received` (its arrival at ingest) are aware and in UTC; `identifiers`
     maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets);
     `properties` are of this interaction alone. `links`: whether its identifiers may tie customers together;
-    where not, the strongest one alone says whose it is. `quiet`: changes that it causes are not published.
+    where not, the strongest one alone says whose it is. `batch`: the import that it came with, if any. `quiet`:
+    changes that it causes are not published.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     attributes: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     links: bool = True
+    batch: str | None = None
     quiet: bool = False
 
     @property

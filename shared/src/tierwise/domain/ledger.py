@@ -4,6 +4,7 @@ Folding and merging are exact, commutative and associative, so the same interact
 order, batching or partitioning, and two customers merge by adding their rows.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -117,7 +118,7 @@ def pack(ledgers: Ledgers, fold_version: int) -> list[bytes]:
     return packed
 
 
-def unpack(packed: list[bytes]) -> Ledgers:
+def unpack(packed: Sequence[bytes]) -> Ledgers:
     """The inverse of `pack`. Raises ValueError for a format that this version does not know."""
     if any(ledger[:1] != _FORMAT for ledger in packed):
         raise ValueError("a stored ledger has a format that this version of Tierwise does not know")

@@ -1,0 +1,1 @@
+"""A believable population and what it does, the same for the same seed."""

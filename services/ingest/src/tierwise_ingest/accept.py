@@ -1,0 +1,143 @@
+"""Accepting: what was read is appended to the stream, and only then said to be accepted."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+import msgspec
+
+from tierwise.asgi import Response, json_response, problem_response
+from tierwise.domain.claim import Admitted
+from tierwise.domain.interaction import strongest
+from tierwise.domain.rejection import InvalidInteraction
+from tierwise.domain.source import Source
+from tierwise.problem import Problem, Unavailable
+from tierwise.security.personal import Vault
+from tierwise.stream.port import RECORD_BYTES_MAX, Outgoing, Stream, StreamUnavailable
+from tierwise.stream.topics import INTERACTIONS
+from tierwise_ingest.metrics import IngestMetrics
+
+_ENCODED_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_000  # leaves room for key and headers
+
+
+class NoneAccepted(Problem):
+    status, code, title = 400, "none_accepted", "No interaction was accepted"
+
+
+class Rejection(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the item at `index`, from 0, was not taken."""
+
+    index: int
+    status: str = "rejected"
+    code: str
+    field: str | None
+    detail: str
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """Of one request. `unrecognisable`: indexes of accepted items with neither id nor time."""
+
+    accepted: int
+    rejections: Sequence[Rejection]
+    unrecognisable: Sequence[int]
+
+
+class Pending:
+    """Bytes that wait for the stream, bounded: a stream that is slow is felt by senders, not by our memory."""
+
+    def __init__(self, metrics: IngestMetrics, *, bytes_max: int) -> None:
+        self._bytes = 0
+        self._bytes_max = bytes_max
+        self._metrics = metrics
+
+    @contextmanager
+    def holding(self, size: int) -> Iterator[None]:
+        """Raises Unavailable when there is no room; one request alone always has it."""
+        if self._bytes and self._bytes + size > self._bytes_max:
+            self._metrics.append_failures.labels("backlog").inc()
+            raise Unavailable("The stream is slower than what comes in; nothing of this request was taken.")
+        self._bytes += size
+        self._metrics.pending_bytes.set(self._bytes)
+        try:
+            yield
+        finally:
+            self._bytes -= size
+            self._metrics.pending_bytes.set(self._bytes)
+
+
+class Acceptor:
+    """Appends to the stream for all requests. `timeout_s`: what takes longer is answered with Unavailable."""
+
+    def __init__(
+        self, stream: Stream, vault: Vault, metrics: IngestMetrics, pending: Pending, *, timeout_s: float
+    ) -> None:
+        self._stream = stream
+        self._vault = vault
+        self._metrics = metrics
+        self._pending = pending
+        self._timeout_s = timeout_s
+
+    async def accept(self, found: Iterable[Admitted | InvalidInteraction], source: Source) -> Outcome:
+        """Append what is admitted and return when it is durable, all of it.
+
+        Raises Unavailable when any may not be: the whole request can be repeated then.
+        """
+        records: list[Outgoing] = []
+        rejections: list[Rejection] = []
+        unrecognisable: list[int] = []
+        identifier_hash = self._vault.identifier_hash
+        for index, item in enumerate(found):
+            if isinstance(item, Admitted) and len(item.encoded) > _ENCODED_BYTES_MAX:
+                item = InvalidInteraction("too_large", None, "Written out it is larger than the stream takes")
+            if isinstance(item, InvalidInteraction):
+                rejections.append(Rejection(index=index, code=item.code, field=item.field, detail=item.detail))
+                continue
+            interaction, encoded, recognisable = item
+            records.append(Outgoing(identifier_hash(*strongest(interaction.identifiers)), encoded))
+            if not recognisable:
+                unrecognisable.append(index)
+        if records:
+            await self._append(records)
+            self._metrics.accepted.labels(source.name).inc(len(records))
+        for rejection in rejections:
+            self._metrics.rejected.labels(source.name, rejection.code).inc()
+        return Outcome(accepted=len(records), rejections=rejections, unrecognisable=unrecognisable)
+
+    async def _append(self, records: Sequence[Outgoing]) -> None:
+        started = time.perf_counter()
+        with self._pending.holding(sum(len(record.value) for record in records)):
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await self._stream.append(INTERACTIONS, records)
+            except TimeoutError as error:
+                self._metrics.append_failures.labels("timeout").inc()
+                raise Unavailable("The stream is slow; repeating the request is safe.") from error
+            except StreamUnavailable as error:
+                self._metrics.append_failures.labels("unavailable").inc()
+                raise Unavailable("The stream is away; repeating the request is safe.") from error
+        self._metrics.append_seconds.observe(time.perf_counter() - started)
+
+
+_UNRECOGNISABLE = (
+    "With neither id nor time a retry cannot be told from a new interaction: sending these again counts again."
+)
+
+
+def response_of(outcome: Outcome) -> Response:
+    """202 with what was rejected, 400 where something was sent and nothing accepted."""
+    if outcome.rejections and not outcome.accepted:
+        detail = f"All {len(outcome.rejections)} were rejected; results say why."
+        results = msgspec.to_builtins(outcome.rejections)
+        return problem_response(NoneAccepted(detail, accepted=0, rejected=len(outcome.rejections), results=results))
+    content: dict[str, Any] = {
+        "accepted": outcome.accepted,
+        "rejected": len(outcome.rejections),
+        "results": outcome.rejections,
+    }
+    if outcome.unrecognisable:
+        content["warnings"] = [
+            {"code": "retry_not_recognised", "indexes": outcome.unrecognisable, "detail": _UNRECOGNISABLE}
+        ]
+    return json_response(202, content)

@@ -1,0 +1,64 @@
+"""Ingest as an application: interactions over HTTP onto the stream."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn, cast
+
+from fastapi import FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CollectorRegistry
+from starlette.exceptions import HTTPException
+
+from tierwise.asgi import HEALTH_PATHS, HttpError, Observed, health_app, problem_of_http_error
+from tierwise.readiness import database_check, migrations_check, stream_check
+from tierwise.settings import Settings
+from tierwise_ingest import documents
+from tierwise_ingest.backend import Backend
+from tierwise_ingest.interactions import PATH, interactions_route
+from tierwise_ingest.metrics import IngestMetrics
+
+_DESCRIPTION: Final = """
+What customers did, over HTTP, onto the stream. 202 means that the stream has it, durably; the same `id` again changes
+nothing. Errors are `application/problem+json` (RFC 9457).
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Serves at once; what it needs is opened when it starts and, where that is away, from then on."""
+    registry = CollectorRegistry()
+    metrics = IngestMetrics(registry)
+    backend = Backend(settings, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with backend.running():
+            yield
+
+    app = FastAPI(
+        title="Tierwise ingest", version="1", description=_DESCRIPTION, lifespan=lifespan, redirect_slashes=False
+    )
+    checks = {
+        "database": database_check(backend.engine),
+        "migrations": migrations_check(backend.engine),
+        "stream": stream_check(backend.stream),
+    }
+    direct = dict.fromkeys(HEALTH_PATHS, health_app(checks, registry))
+    direct[PATH] = interactions_route(settings, backend)
+    app.add_middleware(Observed, registry, service="ingest", direct=direct)
+    app.add_exception_handler(HTTPException, _framework_error)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
+    return app
+
+
+async def _framework_error(_: Request, error: Exception) -> NoReturn:
+    raise problem_of_http_error(cast(HttpError, error)) from error
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1: the framework's document and the routes that are answered beside it."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["paths"][PATH] = {"post": documents.INTERACTIONS}
+        document.setdefault("components", {})["securitySchemes"] = documents.SECURITY_SCHEMES
+        app.openapi_schema = document
+    return app.openapi_schema

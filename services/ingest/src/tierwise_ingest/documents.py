@@ -1,0 +1,173 @@
+"""What OpenAPI says of the bodies; they are decoded and encoded elsewhere, by hand-picked means."""
+
+from typing import Any, Final
+
+_EXAMPLE: Final = {
+    "id": "ord-1042",
+    "time": "2026-11-20T09:30:00+08:00",
+    "channel": "order",
+    "type": "purchase",
+    "identifiers": {"user_id": "u7", "email": "li@example.com"},
+    "attributes": {"region": "CN-31", "industry": "education"},
+    "properties": {"amount": "1299.00", "currency": "CNY", "category": "courses"},
+}
+_VISIT: Final = {"channel": "web", "type": "page_view", "identifiers": {"anonymous_id": "5f0c3a1e"}}
+_MISSING: Final = {
+    "index": 1,
+    "status": "rejected",
+    "code": "missing_identifier",
+    "field": "identifiers",
+    "detail": "At least one of user_id, crm_id, email, phone, anonymous_id",
+}
+
+_SCALAR: Final = {"type": ["string", "number", "boolean", "null"]}
+_INTERACTION: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "Interaction",
+    "required": ["channel", "type", "identifiers"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {
+            "type": ["string", "null"],
+            "minLength": 1,
+            "maxLength": 256,
+            "description": "Unique in its source; absent: made from the content. A repeat changes nothing.",
+        },
+        "time": {
+            "type": ["string", "null"],
+            "format": "date-time",
+            "description": "When it happened, RFC 3339 with zone; absent: now. At most 5 minutes ahead.",
+        },
+        "channel": {"type": "string", "examples": ["web", "email", "call", "order"]},
+        "type": {"type": "string", "pattern": "^[a-z][a-z0-9_.-]{0,63}$"},
+        "identifiers": {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": 256},
+            "description": "user_id, crm_id, email, phone, anonymous_id, and kinds that the rulebook declares.",
+        },
+        "attributes": {
+            "type": ["object", "null"],
+            "maxProperties": 100,
+            "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "maxItems": 100, "items": _SCALAR}]},
+            "description": "What is known of the customer from now on; null unsets.",
+        },
+        "properties": {
+            "type": ["object", "null"],
+            "additionalProperties": True,
+            "description": "Of this interaction. `amount`: at most 12 digits before and 4 after the point.",
+        },
+    },
+}
+
+_REJECTION: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "Rejection",
+    "required": ["index", "status", "code", "field", "detail"],
+    "properties": {
+        "index": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "Of the item, from 0; of NDJSON without blank lines.",
+        },
+        "status": {"const": "rejected"},
+        "code": {"type": "string"},
+        "field": {"type": ["string", "null"]},
+        "detail": {"type": "string"},
+    },
+}
+
+_COUNTS: Final = {
+    "accepted": {"type": "integer", "minimum": 0},
+    "rejected": {"type": "integer", "minimum": 0},
+    "results": {"type": "array", "items": _REJECTION, "description": "The rejected ones only."},
+}
+
+_ACCEPTED: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "Accepted",
+    "required": ["accepted", "rejected", "results"],
+    "properties": {
+        **_COUNTS,
+        "warnings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["code", "indexes", "detail"],
+                "properties": {
+                    "code": {"const": "retry_not_recognised"},
+                    "indexes": {"type": "array", "items": {"type": "integer"}},
+                    "detail": {"type": "string"},
+                },
+            },
+        },
+    },
+}
+
+_PROBLEM: Final[dict[str, Any]] = {
+    "type": "object",
+    "title": "Problem",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+    "description": "RFC 9457.",
+}
+
+
+def _problem(description: str, **members: Any) -> dict[str, Any]:
+    schema = {**_PROBLEM, "properties": _PROBLEM["properties"] | members}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
+
+
+def _retried(response: dict[str, Any]) -> dict[str, Any]:
+    seconds = {"description": "Seconds to wait.", "schema": {"type": "integer"}}
+    return response | {"headers": {"Retry-After": seconds}}
+
+
+INTERACTIONS: Final[dict[str, Any]] = {
+    "summary": "Send interactions",
+    "operationId": "send_interactions",
+    "tags": ["interactions"],
+    "security": [{"writeKey": []}, {"writeKeyAsUser": []}],
+    "requestBody": {
+        "required": True,
+        "description": "One object, an array, or NDJSON; `Content-Encoding: gzip` or none.",
+        "content": {
+            "application/json": {
+                "schema": {"anyOf": [_INTERACTION, {"type": "array", "items": _INTERACTION}]},
+                "examples": {
+                    "one": {"summary": "An order", "value": _EXAMPLE},
+                    "several": {"summary": "An order and a visit", "value": [_EXAMPLE, _VISIT]},
+                },
+            },
+            "application/x-ndjson": {"schema": {"type": "string", "description": "One interaction a line."}},
+        },
+    },
+    "responses": {
+        "202": {
+            "description": "Durable: acknowledged by all in-sync replicas of Kafka, or flushed to disk.",
+            "content": {
+                "application/json": {
+                    "schema": _ACCEPTED,
+                    "example": {"accepted": 1, "rejected": 1, "results": [_MISSING]},
+                }
+            },
+        },
+        "400": _problem("None was accepted, or the body cannot be read.", **_COUNTS),
+        "401": _problem("The write key is missing, unknown or revoked."),
+        "413": _problem("Too many bytes, or too many items."),
+        "415": _problem("Neither JSON nor NDJSON, or another encoding than gzip."),
+        "429": _retried(_problem("Too many requests of this source.")),
+        "503": _retried(_problem("The stream is slow or away; nothing is said to be accepted, repeating is safe.")),
+    },
+}
+
+SECURITY_SCHEMES: Final = {
+    "writeKey": {"type": "http", "scheme": "bearer", "description": "A source's write key."},
+    "writeKeyAsUser": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
+}

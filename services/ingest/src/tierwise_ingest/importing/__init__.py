@@ -1,0 +1,1 @@
+"""Interactions from files, straight onto the stream."""

@@ -1,0 +1,38 @@
+"""What ingest counts. One set for each application, in a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from tierwise.asgi import SECONDS_BUCKETS
+
+
+class IngestMetrics:
+    """Labels are sources and codes, of which there are few; never ids, keys or types that senders choose."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.accepted = Counter(
+            "tierwise_ingest_interactions_accepted",
+            "Interactions that the stream has.",
+            ("source",),
+            registry=registry,
+        )
+        self.rejected = Counter(
+            "tierwise_ingest_interactions_rejected",
+            "Interactions that were refused, by code.",
+            ("source", "code"),
+            registry=registry,
+        )
+        self.append_seconds = Histogram(
+            "tierwise_ingest_append_seconds",
+            "From handing a request's interactions to the stream to their being durable.",
+            buckets=SECONDS_BUCKETS,
+            registry=registry,
+        )
+        self.append_failures = Counter(
+            "tierwise_ingest_append_failures",
+            "Requests answered with 503 because of the stream.",
+            ("reason",),
+            registry=registry,
+        )
+        self.pending_bytes = Gauge(
+            "tierwise_ingest_pending_bytes", "Interactions waiting for the stream, encoded.", registry=registry
+        )

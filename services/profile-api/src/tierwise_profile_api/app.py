@@ -1,0 +1,92 @@
+"""The profile API as an application."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final, NoReturn
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+from starlette.exceptions import HTTPException
+
+from tierwise.asgi import HEALTH_PATHS, Check, Observed, health_app, problem_of_http_error
+from tierwise.opening import Opening
+from tierwise.problem import Unavailable
+from tierwise.readiness import database_check, migrations_check
+from tierwise.settings import Settings
+from tierwise_profile_api.backend import Backend, open_backend
+from tierwise_profile_api.documents import ProblemDetails
+from tierwise_profile_api.parameters import of_validation
+from tierwise_profile_api.routes import changes, customers, export, timeline
+
+_DESCRIPTION: Final = """
+The live classification of every customer: tags, intent level, lifecycle stage and A-E tier.
+Errors are `application/problem+json` (RFC 9457). Times are RFC 3339 in UTC, money is a decimal string, ids are opaque.
+"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Serves at once; what it reads is opened when it starts and, where the database is away, from then on."""
+    opening = Opening(lambda: open_backend(settings))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with opening:
+            yield
+
+    app = FastAPI(
+        title="Tierwise profile API",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        redirect_slashes=False,
+    )
+    app.state.opening = opening
+    for module in (customers, timeline, changes, export):
+        app.include_router(module.router)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _framework_error)
+    registry = CollectorRegistry()
+    health = health_app(_checks(opening), registry)
+    app.add_middleware(Observed, registry, service="profile_api", direct=dict.fromkeys(HEALTH_PATHS, health))
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+def _checks(opening: Opening[Backend]) -> dict[str, Check]:
+    def engine() -> AsyncEngine:
+        if opening.reason is not None:
+            raise Unavailable(opening.reason)
+        return opening.value.engine
+
+    return {"database": database_check(engine), "migrations": migrations_check(engine)}
+
+
+async def _invalid(_: Request, error: Exception) -> NoReturn:
+    assert isinstance(error, RequestValidationError)  # noqa: S101
+    raise of_validation(error) from error
+
+
+async def _framework_error(_: Request, error: Exception) -> NoReturn:
+    assert isinstance(error, HTTPException)  # noqa: S101
+    raise problem_of_http_error(error) from error
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """OpenAPI 3.1, with our problems in the place of the framework's 422, which is never answered."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        components = document["components"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            components["schemas"].pop(name, None)
+        components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
+        components["securitySchemes"] = {
+            "readKey": {"type": "http", "scheme": "bearer", "description": "A read key; `tierwise key create`."}
+        }
+        app.openapi_schema = document
+    return app.openapi_schema

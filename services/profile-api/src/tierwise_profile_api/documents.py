@@ -1,0 +1,131 @@
+"""What is answered, for the OpenAPI document only: responses are encoded from plain values, not through these."""
+
+from typing import Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+
+class Document(BaseModel):
+    model_config = ConfigDict(extra="allow")
+
+
+class Identifier(Document):
+    kind: str = Field(examples=["email"])
+    value: str | None = Field(
+        description="Masked unless the key has pii:read; null where it was erased.", examples=["l***@example.com"]
+    )
+
+
+class Intent(Document):
+    score: float = Field(ge=0, le=100, description="One decimal.", examples=[72.4])
+    level: str = Field(examples=["high"])
+
+
+class Lifecycle(Document):
+    stage: str = Field(examples=["active"])
+    since: str = Field(description="The day of the last change of stage.", examples=["2026-10-02"])
+
+
+class Tier(Document):
+    grade: Literal["A", "B", "C", "D", "E"]
+    score: float = Field(ge=0, le=100)
+    dimensions: dict[str, float] = Field(examples=[{"value": 80, "frequency": 60, "behaviour": 55}])
+
+
+class Tag(Document):
+    family: str = Field(examples=["behaviour"])
+    name: str = Field(examples=["browsing"])
+    value: str = Field(examples=["high"])
+    label: dict[str, str] = Field(examples=[{"en": "Browses often", "zh": "高频浏览"}])
+
+
+class Customer(Document):
+    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
+    merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
+    identifiers: list[Identifier]
+    attributes: dict[str, Any] = Field(examples=[{"region": "CN-31", "industry": "education"}])
+    intent: Intent
+    lifecycle: Lifecycle
+    tier: Tier
+    tags: list[Tag]
+    first_seen: AwareDatetime
+    last_seen: AwareDatetime
+    interactions: int = Field(ge=0)
+    classified_at: AwareDatetime
+    rulebook: str = Field(examples=["2026-11"])
+    version: int = Field(ge=0, description="Rises with every visible write.")
+
+
+class TimelineItem(Document):
+    id: str = Field(description="Unique in its source.", examples=["ord-1042"])
+    source: str = Field(examples=["shop"])
+    time: AwareDatetime
+    received: AwareDatetime
+    channel: str = Field(examples=["order"])
+    type: str = Field(examples=["purchase"])
+    attributes: dict[str, Any]
+    properties: dict[str, Any] = Field(examples=[{"amount": "1299.00", "currency": "CNY"}])
+    identifiers: list[Identifier]
+
+
+class Cause(Document):
+    kind: Literal["interaction", "time", "import", "release", "cuts", "merge", "override"]
+    interaction: str | None = None
+    source: str | None = None
+
+
+class Change(Document):
+    id: str = Field(examples=["c_8f2kq1z7m4x0t:19"])
+    customer_id: str
+    sequence: int = Field(ge=1, description="Gapless per customer, over all aspects.")
+    aspect: str = Field(examples=["tier"])
+    at: AwareDatetime = Field(description="When it takes effect.")
+    recorded_at: AwareDatetime
+    cause: Cause
+
+
+class _Page(Document):
+    next_cursor: str | None = Field(description="Pass it back as `cursor`; null: this is the last page.")
+
+
+class Customers(_Page):
+    items: list[Customer]
+
+
+class Timeline(_Page):
+    items: list[TimelineItem]
+
+
+class Changes(_Page):
+    items: list[Change]
+
+
+class ProblemDetails(Document):
+    """RFC 9457."""
+
+    type: str = Field(examples=["urn:tierwise:problem:not_found"])
+    title: str
+    status: int
+    code: str = Field(description="Stable; what programs compare.", examples=["not_found"])
+    detail: str = Field(description="What was wrong this time, and what to do next.")
+
+
+_WHY: Final = {
+    400: "A parameter cannot be used; `field` names it.",
+    401: "No valid read key.",
+    403: "The key lacks the scope that `scope` names.",
+    404: "There is no such customer.",
+    503: "The database is slow or away; repeat after Retry-After.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """For a route's `responses`: these, and those that every route has."""
+    return {
+        status: {
+            "description": _WHY[status],
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
+        }
+        for status in sorted({400, 401, 403, 503, *statuses})
+    }

@@ -1,0 +1,85 @@
+"""What requests may ask for, and how a parameter that cannot be used is answered: 400, naming it."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import Query, Request
+from fastapi.exceptions import RequestValidationError
+
+from tierwise.domain.interaction import CHANNELS
+from tierwise.problem import Problem
+
+LIMIT_MAX: Final = 200
+VALUES_MAX: Final = 50
+
+
+class BadParameter(Problem):
+    """`field` names the parameter."""
+
+    status, code, title = 400, "bad_parameter", "A parameter cannot be used"
+
+    def __init__(self, field: str, detail: str) -> None:
+        super().__init__(detail, field=field)
+
+
+Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="Items in one page.")]
+Cursor = Annotated[
+    str | None,
+    Query(max_length=400, description="`next_cursor` of the page before, with the same filters."),
+]
+
+
+def of_validation(error: RequestValidationError) -> BadParameter:
+    """The framework's own refusal in our form; the first one, as the rest may follow from it."""
+    first = error.errors()[0]
+    return BadParameter(str(first["loc"][1] if len(first["loc"]) > 1 else first["loc"][0]), str(first["msg"]))
+
+
+async def known_parameters(request: Request) -> None:
+    """A parameter that a route does not know is refused: `teir=A` must not answer with everybody."""
+    if not request.scope["query_string"]:
+        return
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            raise BadParameter(name, f"This route takes {', '.join(sorted(known)) or 'no parameters'}.")
+
+
+def channels(values: Sequence[str]) -> list[str]:
+    for value in values:
+        if value not in CHANNELS:
+            raise BadParameter("channel", f"The channels are {', '.join(CHANNELS)}.")
+    return sorted(set(values))
+
+
+_TYPE: Final = re.compile(r"[^\x00-\x20\x7f]{1,64}")
+
+
+def types(values: Sequence[str]) -> list[str]:
+    if len(values) > VALUES_MAX:
+        raise BadParameter("type", f"At most {VALUES_MAX} values.")
+    for value in values:
+        if not _TYPE.fullmatch(value):
+            raise BadParameter("type", "A type has 1 to 64 characters and no spaces.")
+    return sorted(set(values))
+
+
+def instant(field: str, text: str | None) -> datetime | None:
+    """RFC 3339 with a zone, as UTC. Raises BadParameter."""
+    if text is None:
+        return None
+    try:
+        if not _RFC_3339.fullmatch(text):
+            raise ValueError(text)
+        return datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise BadParameter(
+            field, "A time is RFC 3339 with a zone: 2026-11-20T09:30:00Z, or +08:00 with the + written as %2B."
+        ) from error
+
+
+_RFC_3339: Final = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
+)

@@ -1,0 +1,79 @@
+"""How a customer's classification came to be, newest first."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter, Depends, Request, Response
+
+from tierwise.domain.change import StoredChange, event_id, published, rfc3339
+from tierwise.security.keys import Reader
+from tierwise_profile_api import documents, queries
+from tierwise_profile_api.authenticate import PROFILES, documented, holding
+from tierwise_profile_api.backend import Backend, backend_of
+from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
+from tierwise_profile_api.documents import problems
+from tierwise_profile_api.parameters import Cursor, Limit, known_parameters
+from tierwise_profile_api.reads import Row
+from tierwise_profile_api.routes.customers import CustomerId, UnknownCustomer, customer_number
+
+router = APIRouter(prefix="/v1", tags=["history"], dependencies=[Depends(known_parameters)])
+
+_AFTER_ALL: Final = (1 << 63) - 1
+
+_encode = msgspec.json.Encoder().encode
+
+
+@router.get(
+    "/customers/{customer_id}/changes",
+    summary="Changes of the classification, newest first",
+    response_model=documents.Changes,
+    responses=problems(404),
+    openapi_extra=documented(PROFILES),
+)
+async def read_changes(
+    request: Request,
+    reader: Annotated[Reader, Depends(holding(PROFILES))],
+    customer_id: CustomerId,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Response:
+    """As published, quiet ones too; with those of the customers that were merged into this one, under their ids."""
+    number = customer_number(customer_id)
+    source = backend_of(request)
+    of = listing("changes", number)
+    before = open_cursor(cursor, tuple[int], source.vault, of=of)[0] if cursor is not None else _AFTER_ALL
+    rows = await source.reads.rows(queries.CHANGES, number, limit + 1, before)
+    if not rows:
+        raise UnknownCustomer("No customer has this id.")
+    happened = [row for row in rows if row["id"] is not None]
+    last = happened[limit - 1] if len(happened) > limit else None
+    body = {
+        "items": [await _item(row, source) for row in happened[:limit]],
+        "next_cursor": seal_cursor((last["id"],), source.vault, of=of) if last else None,
+    }
+    return Response(_encode(body), media_type="application/json")
+
+
+async def _item(row: Row, source: Backend) -> dict[str, Any]:
+    change = StoredChange(
+        customer_id=row["customer_id"],
+        sequence=row["sequence"],
+        aspect=row["aspect"],
+        old=row["from"],
+        new=row["to"],
+        score=row["score"],
+        merged=row["merged"],
+        at=row["at"],
+        recorded_at=row["recorded_at"],
+        rulebook_id=row["rulebook_id"],
+        cause=row["cause"],
+        interaction=row["interaction"],
+        source=row["source"],
+        reasons=row["reasons"],
+    )
+    return {
+        "id": event_id(change),
+        "aspect": change.aspect,
+        **published(change, await source.rulebook(change.rulebook_id)),
+        "recorded_at": rfc3339(change.recorded_at),
+    }

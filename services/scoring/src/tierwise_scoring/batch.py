@@ -1,0 +1,104 @@
+"""A batch: what was read from the stream, decoded, with the positions that its effects will move."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import InvalidOperation
+from typing import NamedTuple
+
+import msgspec
+
+from tierwise.domain.interaction import CHANNELS, Interaction, decode
+from tierwise.domain.money import minor_units
+from tierwise.stream.port import Partition, Record, Slice
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2149, 1, 1, tzinfo=UTC)  # a ledger's days end in 2149
+AMOUNT_MAX = 10**15  # minor units, ten times what ingest lets pass: other producers may write to the topic too
+
+
+class Move(NamedTuple):
+    """A partition's position goes from `expected` to `next`."""
+
+    partition: Partition
+    expected: int
+    next: int
+
+
+class DeadLetter(NamedTuple):
+    """A record that scoring cannot use. `reason`: a code; `detail`: for people, without the record's content."""
+
+    partition: Partition
+    record: Record
+    reason: str
+    detail: str
+
+
+class Unusable(ValueError):  # noqa: N818
+    """The record is no interaction that scoring can use."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(slots=True)
+class Batch:
+    """`interactions[i]` was read as `records[i]`; both in the order of the stream within a partition."""
+
+    moves: list[Move] = field(default_factory=list)
+    interactions: list[Interaction] = field(default_factory=list)
+    records: list[tuple[Partition, Record]] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.interactions) + len(self.dead_letters)
+
+
+def decode_slices(slices: Sequence[Slice]) -> Batch:
+    """What cannot be decoded becomes a dead letter."""
+    batch = Batch()
+    for part in slices:
+        batch.moves.append(Move(part.partition, part.position, part.next_position))
+        for record in part.records:
+            try:
+                batch.interactions.append(decode_record(record.value))
+            except Unusable as error:
+                batch.dead_letters.append(DeadLetter(part.partition, record, error.reason, error.detail))
+            else:
+                batch.records.append((part.partition, record))
+    return batch
+
+
+def decode_record(value: bytes) -> Interaction:
+    """Raises Unusable. Ingest checks more than this: here is only what would stop scoring or the database."""
+    try:
+        interaction = decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise Unusable("undecodable", f"not an interaction: {error}") from error
+    if b"\\u0000" in value and b"\x00" in msgspec.msgpack.encode(_texts(interaction)):
+        raise Unusable("nul_character", "a text has a NUL character, which the database cannot hold")
+    if interaction.channel not in CHANNELS:
+        raise Unusable("unknown_channel", "channel: not one of the known ones")
+    if not interaction.identifiers:
+        raise Unusable("missing_identifier", "identifiers: at least one is needed")
+    if interaction.time.tzinfo is None or not EARLIEST <= interaction.time < LATEST:
+        raise Unusable("invalid_time", "time: needs a zone and a year from 1970 to 2148")
+    if "amount" in interaction.properties:
+        _check_amount(interaction.properties["amount"])
+    return interaction
+
+
+def _check_amount(amount: object) -> None:
+    try:
+        fits = isinstance(amount, str | int | float) and abs(minor_units(amount)) <= AMOUNT_MAX
+    except (InvalidOperation, ValueError, OverflowError):
+        fits = False
+    if not fits:
+        raise Unusable("invalid_amount", "properties.amount: not a decimal of at most 12 digits before the point")
+
+
+def _texts(interaction: Interaction) -> list[str]:
+    """What goes into text columns."""
+    identifiers = interaction.identifiers
+    return [interaction.id, interaction.source, interaction.type, *identifiers, *identifiers.values()]

@@ -1,0 +1,110 @@
+"""The outboxes: how the rows of `changes` and `dead_letters` become records of the topics.
+
+Changes are CloudEvents 1.0 in the binary mode of its Kafka protocol binding: attributes as headers, data as value.
+"""
+
+from collections.abc import Sequence
+
+import msgspec
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tierwise.db.engine import driver_connection
+from tierwise.db.rulebooks import Rulebooks
+from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER, StoredChange, event_id, published, rfc3339
+from tierwise.domain.customer_id import public_id
+from tierwise.security.personal import Vault
+from tierwise.stream import topics
+from tierwise.stream.port import Outgoing
+from tierwise_scoring.relay import SHARDS, Window
+
+_EVENTS = {
+    TIER: (topics.TIER_CHANGES, b"tierwise.customer.tier-changed.v1"),
+    INTENT: (topics.INTENT_CHANGES, b"tierwise.customer.intent-changed.v1"),
+    LIFECYCLE: (topics.LIFECYCLE_CHANGES, b"tierwise.customer.lifecycle-changed.v1"),
+    MERGE: (topics.MERGES, b"tierwise.customer.merged.v1"),
+}
+_TAG_EVENT = (topics.TAG_CHANGES, b"tierwise.customer.tag-changed.v1")
+
+
+class ChangesOutbox:
+    """`changes`, by shard of customers; the quiet ones are passed over."""
+
+    name, number, shards = "changes", 0, SHARDS
+
+    def __init__(self) -> None:
+        self._rulebooks = Rulebooks()
+
+    async def records(
+        self, connection: AsyncConnection, shard: int, window: Window, last_id: int, limit: int
+    ) -> tuple[Sequence[tuple[str, Outgoing]], int | None]:
+        raw = await driver_connection(connection)
+        rows = await raw.fetch(
+            """SELECT held.id, held.quiet, held.customer_id, sequence, aspect, "from" AS old, "to" AS new, score,
+                      merged, at, recorded_at, rulebook_id, cause, interaction, sources.name AS source, reasons
+               FROM changes AS held LEFT JOIN sources ON sources.id = held.source_id
+               WHERE shard = $1 AND xid >= $2::text::xid8 AND xid < $3::text::xid8
+                 AND held.id > $4 AND held.id <= $5
+               ORDER BY held.id LIMIT $6""",
+            shard,
+            str(window.start),
+            str(window.end),
+            window.last_id,
+            last_id,
+            limit,
+        )
+        records = []
+        for row in rows:
+            if not row["quiet"]:
+                change = StoredChange(**{name: row[name] for name in StoredChange.__struct_fields__})
+                rulebook = await self._rulebooks.get(connection, change.rulebook_id)
+                records.append(_event(change, msgspec.json.encode(published(change, rulebook))))
+        return records, rows[-1]["id"] if rows else None
+
+
+def _event(change: StoredChange, data: bytes) -> tuple[str, Outgoing]:
+    topic, type_ = _EVENTS.get(change.aspect, _TAG_EVENT)
+    subject = public_id(change.customer_id).encode()
+    headers = (
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event_id(change).encode()),
+        ("ce_type", type_),
+        ("ce_source", b"/tierwise"),
+        ("ce_subject", subject),
+        ("ce_time", rfc3339(change.recorded_at).encode()),
+        ("content-type", b"application/json"),
+    )
+    return topic, Outgoing(key=subject, value=data, headers=headers)
+
+
+class DeadLettersOutbox:
+    """`dead_letters`: each record as it was, with where it stood and why it could not be used as headers."""
+
+    name, number, shards = "dead_letters", 1, 1
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    async def records(
+        self, connection: AsyncConnection, shard: int, window: Window, last_id: int, limit: int
+    ) -> tuple[Sequence[tuple[str, Outgoing]], int | None]:
+        raw = await driver_connection(connection)
+        rows = await raw.fetch(
+            """SELECT id, topic, partition, position, record_key, ciphertext, reason, detail FROM dead_letters
+               WHERE xid >= $1::text::xid8 AND xid < $2::text::xid8 AND id > $3 AND id <= $4 ORDER BY id LIMIT $5""",
+            str(window.start),
+            str(window.end),
+            window.last_id,
+            last_id,
+            limit,
+        )
+        records = []
+        for row in rows:
+            headers = (
+                ("tierwise_dead_letter", str(row["id"]).encode()),
+                ("tierwise_reason", row["reason"].encode()),
+                ("tierwise_detail", row["detail"].encode()),
+                ("tierwise_position", f"{row['topic']}[{row['partition']}]:{row['position']}".encode()),
+            )
+            value = self._vault.open(row["ciphertext"])
+            records.append((topics.DEAD_LETTERS, Outgoing(key=row["record_key"] or b"", value=value, headers=headers)))
+        return records, rows[-1]["id"] if rows else None

@@ -1,0 +1,77 @@
+"""Where scoring stands in each partition: read when partitions are assigned, and again when a batch was refused."""
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import delete, select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tierwise.db.tables import stream_positions
+from tierwise.stream.port import Partition
+
+
+class LogReplaced(Exception):  # noqa: N818
+    """The stream's log is not the one that was scored until now."""
+
+    def __init__(self, partition: Partition, scored: Sequence[str]) -> None:
+        super().__init__(
+            f"the topic {partition.topic} of this stream (cluster {partition.cluster}, topic id {partition.topic_id}) "
+            f"was never scored, but another one was: {', '.join(scored)}. Was the topic made anew, or the stream "
+            "changed between embedded and Kafka? Choose: configure the former stream again; or, if everything in it is "
+            "scored or may be given up, run `tierwise scoring --reset-positions earliest` once to start at the beginning of this one."
+        )
+
+
+async def read_positions(engine: AsyncEngine, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+    """The stored position of each; a partition of a log that is new altogether starts at 0. Raises LogReplaced."""
+    if not partitions:
+        return {}
+    table = stream_positions.c
+    async with engine.begin() as connection:
+        rows = await connection.execute(
+            select(table.cluster, table.topic_id, table.partition, table.position).where(
+                table.topic == partitions[0].topic
+            )
+        )
+        held = {(cluster, topic_id, index): position for cluster, topic_id, index, position in rows}
+        logs = {key[:2] for key in held}
+        for partition in partitions:
+            if logs and partition[:2] not in logs:
+                raise LogReplaced(partition, sorted(f"cluster {cluster}, topic id {id_}" for cluster, id_ in logs))
+        new = [partition for partition in partitions if _key(partition) not in held]
+        if new:
+            await connection.execute(
+                insert(stream_positions).on_conflict_do_nothing(), [_row(partition, 0) for partition in new]
+            )
+        return {partition: held.get(_key(partition), 0) for partition in partitions}
+
+
+async def reset_positions(engine: AsyncEngine, positions: Mapping[Partition, int]) -> None:
+    """Start these partitions elsewhere, and forget every other log of their topic: an operator's decision."""
+    here = next(iter(positions))
+    table = stream_positions
+    async with engine.begin() as connection:
+        await connection.execute(
+            delete(table).where(
+                table.c.topic == here.topic,
+                tuple_(table.c.cluster, table.c.topic_id) != tuple_(here.cluster, here.topic_id),
+            )
+        )
+        for partition, position in positions.items():
+            statement = insert(table).values(_row(partition, position))
+            key = (table.c.cluster, table.c.topic_id, table.c.partition)
+            await connection.execute(statement.on_conflict_do_update(index_elements=key, set_={"position": position}))
+
+
+def _key(partition: Partition) -> tuple[str, str, int]:
+    return partition.cluster, partition.topic_id, partition.index
+
+
+def _row(partition: Partition, position: int) -> dict[str, object]:
+    return {
+        "cluster": partition.cluster,
+        "topic_id": partition.topic_id,
+        "partition": partition.index,
+        "topic": partition.topic,
+        "position": position,
+    }

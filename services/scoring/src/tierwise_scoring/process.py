@@ -1,0 +1,219 @@
+"""Processing a batch: from interactions to classified customers, in one transaction.
+
+    positions -> duplicates -> identity -> fold -> classify -> customers, changes, timeline
+
+All of it happens or nothing does: the positions move with the effects, so that after a crash at any point the batch
+is read again and done once.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.db.bodies import pack_body
+from tierwise.domain import attributes, ledger
+from tierwise.domain.calendar import date_of
+from tierwise.domain.change import MERGE, differences
+from tierwise.domain.classify import Classifications, attribute_columns, classify
+from tierwise.domain.interaction import Interaction
+from tierwise.domain.ledger import Ints
+from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.view import tags_of
+from tierwise.security.personal import Vault
+from tierwise_scoring import store
+from tierwise_scoring.batch import Batch
+from tierwise_scoring.fold import Folded, fold
+from tierwise_scoring.identity import Resolution, resolve
+from tierwise_scoring.relay import shard_of
+from tierwise_scoring.store import Written
+
+ChangeRow = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """What processing needs beside the batch. `source_ids`: by name, for every source in the batch."""
+
+    vault: Vault
+    rulebook: Rulebook
+    rulebook_id: int
+    source_ids: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a batch came to, for logs and metrics."""
+
+    interactions: int
+    duplicates: int
+    dead_letters: int
+    customers: int = 0
+    merges: int = 0
+    changes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A batch's new interactions and the customers they touch. Customers are indexed as `resolution.customers` is:
+    `owner` by interaction, `winner` and `before` by customer."""
+
+    scoring: Scoring
+    interactions: Sequence[Interaction]
+    keys: Sequence[bytes]
+    resolution: Resolution
+    owner: Ints
+    winner: Ints
+    before: npt.NDArray[np.void]
+    now: datetime
+
+    @property
+    def live(self) -> npt.NDArray[np.bool_]:
+        """Who is not merged away by this batch."""
+        live: npt.NDArray[np.bool_] = self.winner == np.arange(len(self.winner))
+        return live
+
+
+async def process(tx: asyncpg.Connection, batch: Batch, scoring: Scoring) -> Outcome:
+    """`tx`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended."""
+    now = await store.move_positions(tx, batch.moves)
+    if batch.dead_letters:
+        await store.add_dead_letters(tx, batch.dead_letters, scoring.vault)
+    fresh = await store.claim_keys(tx, batch.interactions)
+    duplicates = len(batch.interactions) - len(fresh)
+    if not fresh:
+        return Outcome(0, duplicates, len(batch.dead_letters))
+
+    work = await _work([batch.interactions[index] for index in fresh.values()], list(fresh), now, tx, scoring)
+    customers = work.resolution.customers
+    held = (customers.ledgers, customers.attributes)
+    folded = fold(work.interactions, work.owner, held, work.winner, scoring.rulebook, scoring.vault)
+    columns = attribute_columns(folded.attributes, scoring.rulebook)
+    after = classify(folded.ledgers, columns, work.now, scoring.rulebook)
+    changes = _changes(work, after)
+
+    await store.write_merges(tx, work.resolution.merged)
+    await store.write_customers(tx, _written(work, folded, after, changes))
+    await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
+    await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work))
+    return Outcome(
+        len(work.interactions),
+        duplicates,
+        len(batch.dead_letters),
+        int(work.live.sum()),
+        len(work.resolution.merged),
+        len(changes),
+    )
+
+
+async def _work(
+    interactions: Sequence[Interaction],
+    keys: Sequence[bytes],
+    now: datetime,
+    tx: asyncpg.Connection,
+    scoring: Scoring,
+) -> _Work:
+    resolution = await resolve(tx, interactions, scoring.vault)
+    customers = resolution.customers
+    index = {id_: position for position, id_ in enumerate(customers.ids)}
+    winner = np.arange(len(index))
+    for loser, into in resolution.merged:
+        winner[index[loser]] = index[into]
+    return _Work(
+        scoring,
+        interactions,
+        keys,
+        resolution,
+        np.array([index[id_] for id_ in resolution.owner.tolist()], np.int64),
+        winner,
+        store.results_of(customers, scoring.rulebook),
+        max(now, customers.classified_at or now),  # never before a customer's last one
+    )
+
+
+def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
+    """Rows for `changes`, in the order of their sequence for each customer."""
+    customers, scoring = work.resolution.customers, work.scoring
+    found: list[tuple[int, str, str | None, str | None, int | None, int | None, bytes]] = [
+        (int(work.winner[index]), MERGE, None, None, None, customers.ids[index], b"")
+        for index in np.flatnonzero(~work.live).tolist()
+    ]
+    live = work.live
+    for change in differences(work.before, customers.born, after, scoring.rulebook):
+        columns = (change.customer.tolist(), change.old, change.new, change.score, change.reasons)
+        for index, old, new, score, reasons in zip(*columns, strict=True):
+            if live[index]:
+                found.append((index, change.aspect, old, new, score, None, reasons))
+    found.sort(key=lambda row: row[0])
+
+    cause = np.zeros(len(customers.ids), np.int64)
+    cause[work.owner] = np.arange(len(work.owner))  # the last interaction of each customer
+    loud = np.zeros(len(customers.ids), np.bool_)
+    loud[work.owner[[not one.quiet for one in work.interactions]]] = True
+    sequences = list(customers.sequences)
+    rows: list[ChangeRow] = []
+    for index, aspect, old, new, score, merged, reasons in found:
+        sequences[index] += 1
+        one, id_ = work.interactions[cause[index]], customers.ids[index]
+        kind = "interaction" if one.batch is None else "import"
+        rows.append(
+            (id_, sequences[index], shard_of(id_), aspect, old, new, score, merged, work.now, scoring.rulebook_id,
+             kind, one.id, scoring.source_ids[one.source], reasons, not loud[index])
+        )  # fmt: skip
+    return rows
+
+
+def _written(work: _Work, folded: Folded, after: Classifications, changes: Sequence[ChangeRow]) -> Written:
+    """What becomes of each customer that is not merged away."""
+    customers, rulebook = work.resolution.customers, work.scoring.rulebook
+    before, result = work.before, after.result
+    stage_moved = ~customers.born | (before["stage"] != result["stage"])
+    moved = stage_moved | (before["tier"] != result["tier"]) | (before["level"] != result["level"])
+    moved |= (before["tags"] != result["tags"]).any(axis=1)
+    packed = ledger.pack(folded.ledgers, rulebook.fold_version)
+    last_sequence = {row[0]: row[1] for row in changes}
+    live = np.flatnonzero(work.live)
+    chosen = live.tolist()
+    return Written(
+        ids=[customers.ids[index] for index in chosen],
+        born=customers.born[live],
+        ledgers=[packed[index] for index in chosen],
+        attributes=[
+            attributes.pack(folded.attributes[index])
+            if folded.attributes_moved[index] or not customers.born[index]
+            else None
+            for index in chosen
+        ],
+        results=result[live],
+        sequences=[last_sequence.get(customers.ids[index], customers.sequences[index]) for index in chosen],
+        first_seen=[folded.first_seen[index] for index in chosen],
+        last_seen=[folded.last_seen[index] for index in chosen],
+        stage_moved=stage_moved[live],
+        facets=[facets_of(result[index], rulebook) if moved[index] else None for index in chosen],
+        now=work.now,
+        today=date_of(rulebook.days.day_of(work.now)),
+        rulebook_id=work.scoring.rulebook_id,
+    )
+
+
+def facets_of(result: np.void, rulebook: Rulebook) -> tuple[str, str, str, list[str]]:
+    """What lists filter by: tier, level, stage, and tags as `family.name:value`."""
+    return (
+        rulebook.tier_names[result["tier"]],
+        rulebook.level_names[result["level"]],
+        rulebook.stage_names[result["stage"]],
+        [f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)],
+    )
+
+
+def _timeline(work: _Work) -> list[tuple[Any, ...]]:
+    rows = zip(work.resolution.owner.tolist(), work.keys, work.interactions, work.resolution.hashes, strict=True)
+    return [
+        (owner, one.time, key, work.scoring.source_ids[one.source], one.id, one.channel, one.type, one.received, hashes,
+         pack_body(one.attributes, one.properties, work.scoring.vault))
+        for owner, key, one, hashes in rows
+    ]  # fmt: skip

@@ -1,0 +1,218 @@
+"""The relay: publishes what the outboxes hold (`changes`, `dead_letters`), in order, after it is committed.
+
+Rows become visible in another order than their ids say, since a transaction that started earlier may commit later.
+So the relay works in *windows* of transactions [start, end) where `end` was the oldest one still running: all of them
+have ended, so their rows are all there and will never be more. Within a window rows go out by id. That keeps the
+order of a customer's changes: whoever wrote the later one took the customer's row lock after the earlier one was
+committed, so its id is greater; and where its transaction lies in the window, the earlier one's does too.
+
+A shard of customers is published under an advisory lock, so by one worker at a time. The cursor moves, by
+compare-and-set, when the stream has acknowledged; a crash in between publishes again, which the event id reveals.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+import asyncpg
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.stream.port import Outgoing, Stream, StreamUnavailable
+
+log = structlog.get_logger()
+
+CHANNEL = "tierwise_outbox"
+"""NOTIFY on this channel says that there is something to publish."""
+
+SHARDS = 4
+_ROWS_MAX = 2_000
+_LOCKS = 0x7469  # the class of our advisory locks
+_POLL_S = 1.0  # in case a notification went to a connection that broke
+_POLL_RUNNING_S = 0.02  # while transactions are running whose end nobody may announce
+_RETRY_S = 1.0
+
+
+def shard_of(customer_id: int) -> int:
+    return customer_id % SHARDS
+
+
+class Window(NamedTuple):
+    """The transactions [start, end), published up to and with the row `last_id`."""
+
+    start: int
+    end: int
+    last_id: int
+
+
+class CursorTaken(Exception):  # noqa: N818
+    """This worker's lock on a shard was lost with its connection, and another one has taken over."""
+
+
+class Outbox(Protocol):
+    """A table whose rows are published: `name` has columns id and xid, and shard if it has several `shards`."""
+
+    name: str
+    number: int
+    shards: int
+
+    async def records(
+        self, connection: AsyncConnection, shard: int, window: Window, last_id: int, limit: int
+    ) -> tuple[Sequence[tuple[str, Outgoing]], int | None]:
+        """(topic, record) of the window's next rows up to `last_id`, in the order of their ids, and the id of the
+        last row read; None when there was none."""
+
+
+class Relay:
+    """Publishes until it is cancelled; several may run, in one process or many."""
+
+    def __init__(self, engine: AsyncEngine, stream: Stream, outboxes: Sequence[Outbox]) -> None:
+        self._engine, self._stream, self._outboxes = engine, stream, outboxes
+        self._wake = asyncio.Event()
+
+    async def run(self) -> None:
+        """Goes on after outages of the database and the stream."""
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    await self._follow(await connection.execution_options(isolation_level="AUTOCOMMIT"))
+            except (StreamUnavailable, CursorTaken) as error:
+                log.warning("relay_waits", reason=str(error))
+            except DATABASE_ERRORS as error:
+                if not is_transient(error):
+                    raise
+                log.warning("relay_waits", reason=type(error).__name__)
+            await asyncio.sleep(_RETRY_S)
+
+    async def drain(self, connection: AsyncConnection) -> bool:
+        """Publish all that is committed. `connection`: in autocommit. Returns whether transactions are running
+        whose rows are still to come."""
+        running = False
+        for outbox in self._outboxes:
+            for shard in range(outbox.shards):
+                running |= await self._drain_shard(connection, outbox, shard)
+        return running
+
+    async def _follow(self, connection: AsyncConnection) -> None:
+        raw = await driver_connection(connection)
+        await raw.add_listener(CHANNEL, self._on_notify)
+        try:
+            while True:
+                self._wake.clear()
+                running = await self.drain(connection)
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _POLL_RUNNING_S if running else _POLL_S)
+        finally:
+            if not raw.is_closed():
+                await raw.remove_listener(CHANNEL, self._on_notify)
+
+    def _on_notify(self, *_: object) -> None:
+        self._wake.set()
+
+    async def _drain_shard(self, connection: AsyncConnection, outbox: Outbox, shard: int) -> bool:
+        raw = await driver_connection(connection)
+        lock = outbox.number * 1_000 + shard
+        if not await raw.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCKS, lock):
+            return False  # another worker is at it
+        try:
+            return await self._drain_locked(connection, outbox, shard)
+        finally:
+            if not raw.is_closed():
+                await raw.execute("SELECT pg_advisory_unlock($1, $2)", _LOCKS, lock)
+
+    async def _drain_locked(self, connection: AsyncConnection, outbox: Outbox, shard: int) -> bool:
+        raw = await driver_connection(connection)
+        cursors = _Cursors(raw, outbox, shard)
+        window = await cursors.read()
+        rows = await cursors.bounds(window)  # of a window that was interrupted
+        while True:
+            if rows is not None:
+                window = await self._publish(connection, cursors, window, rows)
+            oldest, running = await _running(raw)
+            following = Window(window.end, oldest, 0)
+            rows = await cursors.bounds(following) if oldest > window.end else None
+            if rows is None:
+                return running  # the cursor stays where it is: an idle relay writes nothing
+            await cursors.move(window, following)
+            window = following
+
+    async def _publish(
+        self, connection: AsyncConnection, cursors: "_Cursors", window: Window, rows: tuple[int, int]
+    ) -> Window:
+        """Publish the window's rows that lie within `rows` (first and last id)."""
+        first, last = rows
+        read: int | None = first - 1
+        while read is not None:
+            records, read = await cursors.outbox.records(
+                connection, cursors.shard, window._replace(last_id=max(window.last_id, first - 1)), last, _ROWS_MAX
+            )
+            for topic in dict.fromkeys(topic for topic, _ in records):
+                await self._stream.append(topic, [record for to, record in records if to == topic])
+            if read is not None:
+                following = window._replace(last_id=read)
+                await cursors.move(window, following)
+                window = following
+        return window
+
+
+class _Cursors:
+    """The stored cursor of one shard of an outbox, and its rows in a window."""
+
+    def __init__(self, raw: asyncpg.Connection, outbox: Outbox, shard: int) -> None:
+        self._raw, self.outbox, self.shard = raw, outbox, shard
+        self._shard_is = "shard = $1" if outbox.shards > 1 else "$1 = 0"
+
+    async def read(self) -> Window:
+        """A shard without one starts before everything."""
+        query = "SELECT window_from::text, window_to::text, last_id FROM relay_cursors WHERE outbox = $1 AND shard = $2"
+        row = await self._raw.fetchrow(query, self.outbox.name, self.shard)
+        if row is None:
+            await self._raw.execute(
+                """INSERT INTO relay_cursors (outbox, shard, window_from, window_to, last_id)
+                   VALUES ($1, $2, '0', '0', 0)""",
+                self.outbox.name,
+                self.shard,
+            )
+            return Window(0, 0, 0)
+        return Window(int(row[0]), int(row[1]), row[2])
+
+    async def bounds(self, window: Window) -> tuple[int, int] | None:
+        """The first and last id of the window's rows that are not published yet."""
+        # Materialized: else min(id) may walk the whole table in the order of ids.
+        row = await self._raw.fetchrow(
+            f"""WITH found AS MATERIALIZED (
+                    SELECT id FROM {self.outbox.name}
+                    WHERE {self._shard_is} AND xid >= $2::text::xid8 AND xid < $3::text::xid8 AND id > $4)
+                SELECT min(id), max(id) FROM found""",
+            self.shard,
+            str(window.start),
+            str(window.end),
+            window.last_id,
+        )
+        return None if row[0] is None else (row[0], row[1])
+
+    async def move(self, expected: Window, to: Window) -> None:
+        """Raises CursorTaken."""
+        moved = await self._raw.fetchval(
+            """UPDATE relay_cursors SET window_from = $6::text::xid8, window_to = $7::text::xid8, last_id = $8
+               WHERE outbox = $1 AND shard = $2 AND window_from = $3::text::xid8 AND window_to = $4::text::xid8
+                 AND last_id = $5
+               RETURNING true""",
+            self.outbox.name,
+            self.shard,
+            *(str(expected.start), str(expected.end), expected.last_id),
+            *(str(to.start), str(to.end), to.last_id),
+        )
+        if not moved:
+            raise CursorTaken(f"another relay has moved the cursor of {self.outbox.name}[{self.shard}]")
+
+
+async def _running(raw: asyncpg.Connection) -> tuple[int, bool]:
+    """The oldest transaction that has not ended (or the next one to come), and whether any is running."""
+    row = await raw.fetchrow(
+        """SELECT pg_snapshot_xmin(snapshot)::text, pg_snapshot_xmin(snapshot) < pg_snapshot_xmax(snapshot)
+           FROM pg_current_snapshot() AS snapshot"""
+    )
+    return int(row[0]), row[1]

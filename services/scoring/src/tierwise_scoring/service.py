@@ -1,0 +1,120 @@
+"""The scoring service: a worker, a relay and the upkeep, with the health routes beside them."""
+
+import asyncio
+import errno
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Final, NamedTuple
+
+import structlog
+from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tierwise.asgi import health_app
+from tierwise.db import migrate
+from tierwise.db.engine import open_engine
+from tierwise.opening import Opening
+from tierwise.readiness import database_check, migrations_check, stream_check
+from tierwise.security.personal import Vault, open_vault
+from tierwise.serving import serve as serve_app
+from tierwise.settings import Settings
+from tierwise.stream.open import open_stream
+from tierwise.stream.port import Stream, StreamUnavailable
+from tierwise_scoring.maintain import maintain
+from tierwise_scoring.metrics import ScoringMetrics
+from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
+from tierwise_scoring.relay import Relay
+from tierwise_scoring.worker import Worker
+
+log = structlog.get_logger()
+
+_CONNECTIONS: Final = 6  # worker, relay, upkeep, readiness, and the stream's own
+_OPENING_POLL_S: Final = 0.1
+_LAG_EVERY_S: Final = 5.0
+
+
+class _Opened(NamedTuple):
+    vault: Vault
+    stream: Stream
+
+
+async def serve(settings: Settings, *, reset: bool = False) -> None:
+    """Score until cancelled, then end the batch under way. `reset`: start at the beginning of a log that was never
+    scored. Raises LogReplaced, PositionLost, VaultError, and whatever else repeating would not mend."""
+    registry = CollectorRegistry()
+    metrics = ScoringMetrics(registry)
+    async with open_engine(settings, pool_size=_CONNECTIONS) as engine:
+        opening = Opening(partial(_open, engine, settings))
+        checks = {
+            "database": database_check(lambda: engine),
+            "migrations": migrations_check(lambda: engine),
+            "stream": stream_check(lambda: opening.value.stream),
+        }
+        async with opening, asyncio.TaskGroup() as group:
+            health = health_app(checks, registry)
+            group.create_task(serve_app(health, host=settings.scoring_host, port=_port(settings)))
+            opened = await _when_open(opening)
+            relay = Relay(engine, opened.stream, [ChangesOutbox(), DeadLettersOutbox(opened.vault)])
+            worker = Worker(engine, opened.stream, opened.vault, settings, metrics)
+            group.create_task(relay.run())
+            group.create_task(maintain(engine, opened.stream, settings))
+            group.create_task(_tell_lag(worker, metrics))
+            group.create_task(_work(worker, reset))
+
+
+@asynccontextmanager
+async def _open(engine: AsyncEngine, settings: Settings) -> AsyncIterator[_Opened]:
+    await migrate.check(engine)
+    vault = await open_vault(engine, settings)
+    async with open_stream(settings, engine, vault) as stream:
+        yield _Opened(vault, stream)
+
+
+async def _when_open(opening: Opening[_Opened]) -> _Opened:
+    while opening.reason is not None:  # noqa: ASYNC110  (it has no event: a service looks when it is asked)
+        await asyncio.sleep(_OPENING_POLL_S)
+    return opening.value
+
+
+async def _work(worker: Worker, reset: bool) -> None:
+    """The batch under way is ended before this is: cancelling it would only mean to do it again."""
+    running = asyncio.create_task(worker.run(reset=reset))
+    try:
+        await asyncio.shield(running)
+    except asyncio.CancelledError:
+        worker.stop()
+        await running
+        raise
+
+
+async def _tell_lag(worker: Worker, metrics: ScoringMetrics) -> None:
+    while True:
+        await asyncio.sleep(_LAG_EVERY_S)
+        if worker.reader is None:
+            continue
+        try:
+            lag = await worker.reader.lag()
+        except StreamUnavailable:
+            continue
+        metrics.lag.clear()
+        for partition, records in lag.items():
+            metrics.lag.labels(partition.index).set(records)
+
+
+def _port(settings: Settings) -> int:
+    """The configured port; where that is only the default, and another worker on this machine has it, any."""
+    if "scoring_port" in settings.model_fields_set:
+        return settings.scoring_port
+    with socket.socket() as attempt:
+        attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            attempt.bind((settings.scoring_host, settings.scoring_port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            attempt.bind((settings.scoring_host, 0))
+        port: int = attempt.getsockname()[1]
+    log.info("scoring_serves_health", port=port)
+    return port

@@ -1,0 +1,213 @@
+"""The worker: reads micro-batches from the stream and processes each in one transaction.
+
+While the database works on one batch, the next one is read and decoded. Batches adapt to the load by themselves: a
+read returns what there is, so they are small when the worker keeps up, and full when it is behind.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.db.rulebooks import Rulebooks
+from tierwise.security.personal import Vault
+from tierwise.settings import Settings
+from tierwise.stream.port import Partition, PositionLost, Reader, Stream, StreamUnavailable
+from tierwise.stream.topics import INTERACTIONS
+from tierwise_scoring import store
+from tierwise_scoring.batch import Batch, DeadLetter, decode_slices
+from tierwise_scoring.identity import IdentityContended
+from tierwise_scoring.metrics import ScoringMetrics
+from tierwise_scoring.positions import read_positions, reset_positions
+from tierwise_scoring.process import Outcome, Scoring, process
+from tierwise_scoring.relay import CHANNEL
+from tierwise_scoring.store import PositionTaken
+
+log = structlog.get_logger()
+
+GROUP: Final = "tierwise-scoring"
+_PAUSE_S: Final = 0.5
+_PAUSE_MAX_S: Final = 5.0
+_CULPRITS_SHARE_MAX: Final = 0.5  # where more of a batch fails than this, the fault is not the records'
+
+
+class Worker:
+    """One member of the group of workers. `run` until `stop` is called."""
+
+    def __init__(
+        self, engine: AsyncEngine, stream: Stream, vault: Vault, settings: Settings, metrics: ScoringMetrics
+    ) -> None:
+        self._engine, self._stream, self._vault = engine, stream, vault
+        self._settings, self._metrics = settings, metrics
+        self._rulebooks = Rulebooks()
+        self._source_ids: dict[str, int] = {}
+        self._epoch = 0  # rises when positions are read again: what was read before that is dropped
+        self._committing: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._rewinding = False
+        self._resetting = False
+        self._reset: set[Partition] = set()  # still to be started anew, on an operator's word
+        self.reader: Reader | None = None
+
+    def stop(self) -> None:
+        """Let `run` end after the batch that is being processed."""
+        self._stopping.set()
+
+    async def run(self, *, reset: bool = False) -> None:
+        """Raises LogReplaced, PositionLost unless `reset`, and whatever is a mistake of ours."""
+        self._resetting = reset
+        if reset:
+            self._reset = set(await self._stream.partitions(INTERACTIONS))
+        self.reader = await self._stream.reader(
+            INTERACTIONS, group=GROUP, assigned=self._assigned, revoked=self._revoked
+        )
+        try:
+            while not self._stopping.is_set():
+                await self._step(self.reader)
+            await self._committed()
+        finally:
+            if self._committing is not None:
+                self._committing.cancel()
+            await self.reader.close()
+
+    async def _step(self, reader: Reader) -> None:
+        if self._committing is not None and self._committing.done():
+            await self._committed()
+        try:
+            epoch = self._epoch
+            if self._rewinding:
+                await self._committed()
+                await self._rewind(reader)
+            slices = await reader.read(
+                max_records=self._settings.scoring_batch_max, max_wait_ms=self._settings.scoring_linger_ms
+            )
+        except PositionLost as error:
+            if not self._resetting:
+                raise
+            await reset_positions(self._engine, {error.partition: error.earliest})
+            await reader.seek(error.partition, error.earliest)
+            return
+        except (StreamUnavailable, *DATABASE_ERRORS) as error:
+            if not isinstance(error, StreamUnavailable) and not is_transient(error):
+                raise
+            log.warning("stream_away", reason=type(error).__name__)
+            await asyncio.sleep(_PAUSE_S)
+            return
+        if not slices:
+            return
+        batch = decode_slices(slices)
+        await self._committed()
+        if epoch == self._epoch:
+            self._committing = asyncio.create_task(self._commit(batch, epoch), name="commit")
+
+    async def _committed(self) -> None:
+        """Wait for the batch that is being processed. Raises what it raised."""
+        if self._committing is not None:
+            await asyncio.wait({self._committing})
+            committing, self._committing = self._committing, None
+            committing.result()
+
+    async def _assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
+        if to_reset := self._reset & set(partitions):
+            await reset_positions(self._engine, dict.fromkeys(to_reset, 0))
+            self._reset -= to_reset
+        log.info("partitions_assigned", partitions=[partition.index for partition in partitions])
+        return await read_positions(self._engine, partitions)
+
+    async def _revoked(self, partitions: Sequence[Partition]) -> None:
+        """Nothing of them is under way any more when this returns."""
+        self._epoch += 1
+        if self._committing is not None:
+            await asyncio.wait({self._committing})
+        self._rewinding = True  # what was read of other partitions in the same batch was dropped with it
+        log.info("partitions_revoked", partitions=[partition.index for partition in partitions])
+
+    async def _rewind(self, reader: Reader) -> None:
+        """Read on from the stored positions. Nothing is being read or processed meanwhile."""
+        for partition, position in (await read_positions(self._engine, reader.assigned())).items():
+            await reader.seek(partition, position)
+        self._rewinding = False
+
+    async def _commit(self, batch: Batch, epoch: int) -> None:
+        """Process the batch, trying again while the database is away, until it is in or not ours any more."""
+        pause_s = _PAUSE_S
+        while epoch == self._epoch:
+            try:
+                with self._metrics.batch_seconds.time():
+                    outcome = await self._transaction(batch)
+            except PositionTaken as error:
+                log.warning("batch_dropped", reason=str(error))
+                self._epoch += 1
+                self._rewinding = True
+                return
+            except (IdentityContended, *DATABASE_ERRORS) as error:
+                if not isinstance(error, IdentityContended) and not is_transient(error):
+                    batch = await self._without_culprits(batch, error)
+                    continue
+                if self._stopping.is_set():
+                    return  # read again after the next start
+                log.warning("batch_waits", reason=type(error).__name__)
+                await asyncio.sleep(pause_s)
+                pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+            except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+                batch = await self._without_culprits(batch, error)
+            else:
+                self._metrics.count(batch, outcome)
+                return
+
+    async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
+        await self._know_sources(batch)
+        async with self._engine.connect() as connection, connection.begin() as transaction:
+            rulebook_id, rulebook = await self._rulebooks.in_force(connection)
+            tx = await driver_connection(connection)
+            outcome = await process(tx, batch, Scoring(self._vault, rulebook, rulebook_id, self._source_ids))
+            if not keep:
+                await transaction.rollback()
+            elif outcome.changes or outcome.dead_letters:
+                await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
+        return outcome
+
+    async def _know_sources(self, batch: Batch) -> None:
+        if missing := {one.source for one in batch.interactions} - self._source_ids.keys():
+            async with self._engine.begin() as connection:
+                self._source_ids |= await store.source_ids(await driver_connection(connection), missing)
+
+    async def _without_culprits(self, batch: Batch, error: Exception) -> Batch:
+        """The batch with the interactions that fail by themselves as dead letters, found by halving: their
+        neighbours are processed, and the positions move. Raises `error` where the fault lies elsewhere."""
+        culprits = await self._culprits(batch, range(len(batch.interactions)))
+        if not culprits or len(culprits) > max(1, _CULPRITS_SHARE_MAX * len(batch.interactions)):
+            raise error
+        log.error("interactions_fail", count=len(culprits), error=type(error).__name__)
+        letters = [
+            DeadLetter(*batch.records[index], "unprocessable", f"{type(why).__name__} while it was processed")
+            for index, why in culprits.items()
+        ]
+        kept = [index for index in range(len(batch.interactions)) if index not in culprits]
+        return replace(
+            batch,
+            interactions=[batch.interactions[index] for index in kept],
+            records=[batch.records[index] for index in kept],
+            dead_letters=[*batch.dead_letters, *letters],
+        )
+
+    async def _culprits(self, batch: Batch, part: Sequence[int]) -> dict[int, Exception]:
+        trial = replace(batch, interactions=[batch.interactions[index] for index in part], dead_letters=[])
+        try:
+            await self._transaction(trial, keep=False)
+        except DATABASE_ERRORS as error:
+            if is_transient(error):
+                raise
+            failure: Exception = error
+        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
+            failure = error
+        else:
+            return {}
+        if len(part) == 1:
+            return {part[0]: failure}
+        half = len(part) // 2
+        return await self._culprits(batch, part[:half]) | await self._culprits(batch, part[half:])

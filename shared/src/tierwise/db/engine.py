@@ -1,0 +1,120 @@
+"""Connections to PostgreSQL.
+
+uuid columns are 16 raw bytes in both directions (`Hash128` in the tables), without UUID objects in between.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import asyncpg
+from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from tierwise.db.embedded import embedded_postgres
+from tierwise.settings import Settings
+
+_SERVER_SETTINGS = {
+    "application_name": "tierwise",
+    "timezone": "UTC",
+    "jit": "off",  # compiling costs more than our statements take
+    "synchronous_commit": "on",
+}
+_CONNECT_TIMEOUT_S = 10.0
+
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+"""Everything that using an engine may raise; `is_transient` tells which of them pass."""
+
+# Class 08 connection, 40 rollback (deadlock, serialization), 53 resources (disk, memory, connections),
+# 57P shutdown; a lock that was not to be had in time; a former primary that only reads.
+_TRANSIENT_CLASSES = ("08", "40", "53", "57P")
+_TRANSIENT_STATES = ("55P03", "25006")
+_REFUSED_CLASSES = ("28", "3D", "42")  # of a connection: user, password, database, privilege
+
+
+class DatabaseUnreachable(ConnectionError):  # noqa: N818
+    """No connection can be had; the message names the server and why."""
+
+
+@asynccontextmanager
+async def open_engine(settings: Settings, *, pool_size: int = 5) -> AsyncIterator[AsyncEngine]:
+    """An engine on the configured database, or on the embedded one, which runs as long as any engine is open.
+
+    Nothing is connected yet where the database is configured. Connections that die (server restarted, network
+    gone) are replaced. Raises EmbeddedDatabaseError; connecting raises DatabaseUnreachable.
+    """
+    async with AsyncExitStack() as stack:
+        if settings.database_url is not None:
+            dsn = settings.database_url.get_secret_value().replace("+asyncpg://", "://", 1)
+        else:
+            dsn = await stack.enter_async_context(embedded_postgres(settings.data_dir))
+        engine = engine_of(dsn, pool_size=pool_size)
+        stack.push_async_callback(engine.dispose)
+        yield engine
+
+
+def engine_of(dsn: str, *, pool_size: int = 5) -> AsyncEngine:
+    """An engine on the server that `dsn` names (postgresql://, with what asyncpg understands, sslmode too)."""
+
+    async def connect() -> asyncpg.Connection:
+        return await _connect(dsn)
+
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=connect, pool_size=pool_size, max_overflow=0, pool_timeout=30
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+async def driver_connection(connection: AsyncConnection) -> asyncpg.Connection:
+    """The asyncpg connection below, for COPY, arrays and prepared statements.
+
+    Inside `engine.begin()` it is in that transaction: SQLAlchemy opens it with the first statement of its own,
+    so one is sent where there was none.
+    """
+    raw: asyncpg.Connection = (await connection.get_raw_connection()).driver_connection
+    if connection.in_transaction() and not raw.is_in_transaction():
+        await connection.exec_driver_sql("SELECT")
+    return raw
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether repeating later may succeed: connection lost or refused, server stopping, starting or out of
+    resources, deadlock, serialization failure, lock timeout. A wrong statement, value or password is not."""
+    if isinstance(error, DatabaseUnreachable):
+        refusal = error.__cause__
+        if isinstance(refusal, asyncpg.PostgresError):
+            return not (refusal.sqlstate or "").startswith(_REFUSED_CLASSES)
+        return isinstance(refusal, OSError) or (refusal is not None and is_transient(refusal))
+    if isinstance(error, DBAPIError):
+        cause = error.orig.__cause__ if error.orig is not None else None
+        return error.connection_invalidated or (cause is not None and is_transient(cause))
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
+    if isinstance(error, asyncpg.InterfaceError):
+        return "closed" in str(error)  # its other uses are mistakes of ours
+    if isinstance(error, OSError):
+        return error.filename is None  # with a name it is about a file, not about a connection
+    return isinstance(error, PoolTimeoutError)
+
+
+async def _connect(dsn: str) -> asyncpg.Connection:
+    try:
+        connection = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S, server_settings=_SERVER_SETTINGS)
+        await connection.set_type_codec("uuid", schema="pg_catalog", encoder=bytes, decoder=bytes, format="binary")
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        where = urlsplit(dsn)
+        server = f"{where.hostname}:{where.port or 5432}" if where.hostname else "its socket"
+        reason = str(error) or type(error).__name__
+        raise DatabaseUnreachable(f"PostgreSQL at {server} cannot be reached: {reason}") from error
+    return connection
+
+
+def _refuse_closed(dbapi_connection: Any, _record: object, _proxy: object) -> None:
+    # The event loop has noticed the end of the connection: no need for a round trip before each use.
+    if dbapi_connection.driver_connection.is_closed():
+        raise DisconnectionError("the server closed this connection")

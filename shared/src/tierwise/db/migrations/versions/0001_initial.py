@@ -1,0 +1,232 @@
+"""Everything of the first version."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import postgresql
+
+from tierwise.db.tables import Hash128, Xid8
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.execute("CREATE SEQUENCE customer_ids")
+    op.create_table(
+        "changes",
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("xid", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("aspect", sa.Text(), nullable=False),
+        sa.Column("from", sa.Text(), nullable=True),
+        sa.Column("to", sa.Text(), nullable=True),
+        sa.Column("score", sa.Integer(), nullable=True),
+        sa.Column("merged", sa.BigInteger(), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("rulebook_id", sa.Integer(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("interaction", sa.Text(), nullable=True),
+        sa.Column("source_id", sa.Integer(), nullable=True),
+        sa.Column("reasons", sa.LargeBinary(), nullable=False),
+        sa.Column("quiet", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "sequence", name="pk_changes"),
+    )
+    op.create_index("ix_changes_shard_id", "changes", ["shard", "id"], unique=False)
+    op.create_index("ix_changes_shard_xid", "changes", ["shard", "xid", "id"], unique=False)
+    op.create_table(
+        "customer_facets",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("tier", sa.Text(), nullable=False),
+        sa.Column("intent", sa.Text(), nullable=False),
+        sa.Column("stage", sa.Text(), nullable=False),
+        sa.Column("tags", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name="pk_customer_facets"),
+        postgresql_with={"fillfactor": "80"},
+    )
+    op.create_index("ix_customer_facets_intent", "customer_facets", ["intent", "customer_id"], unique=False)
+    op.create_index("ix_customer_facets_stage", "customer_facets", ["stage", "customer_id"], unique=False)
+    op.create_index("ix_customer_facets_tags", "customer_facets", ["tags"], unique=False, postgresql_using="gin")
+    op.create_index("ix_customer_facets_tier", "customer_facets", ["tier", "customer_id"], unique=False)
+    op.create_table(
+        "customers",
+        sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("merged_into", sa.BigInteger(), nullable=True),
+        sa.Column("ledger", sa.LargeBinary(), nullable=False),
+        sa.Column("attributes", sa.LargeBinary(), nullable=False),
+        sa.Column("result", sa.LargeBinary(), nullable=False),
+        sa.Column("rulebook_id", sa.Integer(), nullable=False),
+        sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("stage_since", sa.Date(), nullable=False),
+        sa.Column("classified_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sequence", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_customers"),
+        postgresql_with={"fillfactor": "75"},
+    )
+    op.create_index(
+        "ix_customers_merged_into",
+        "customers",
+        ["merged_into"],
+        unique=False,
+        postgresql_where=sa.text("merged_into IS NOT NULL"),
+    )
+    op.create_table(
+        "dead_letters",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("xid", Xid8(), server_default=sa.text("pg_current_xact_id()"), nullable=False),
+        sa.Column("cluster", sa.Text(), nullable=False),
+        sa.Column("topic_id", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.Column("record_key", sa.LargeBinary(), nullable=True),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("replayed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_dead_letters"),
+    )
+    op.create_index("ix_dead_letters_xid", "dead_letters", ["xid", "id"], unique=False)
+    op.create_table(
+        "identifiers",
+        sa.Column("hash", Hash128(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", name="pk_identifiers"),
+    )
+    op.create_index("ix_identifiers_customer_id", "identifiers", ["customer_id"], unique=False)
+    op.create_table(
+        "interaction_keys",
+        sa.Column("key", Hash128(), nullable=False),
+        sa.Column("day", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_interaction_keys"),
+    )
+    op.create_table(
+        "interactions",
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("time", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("key", Hash128(), nullable=False),
+        sa.Column("source_id", sa.Integer(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("channel", sa.Text(), nullable=False),
+        sa.Column("type", sa.Text(), nullable=False),
+        sa.Column("received", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("identifiers", postgresql.ARRAY(Hash128()), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "time", "key", name="pk_interactions"),
+    )
+    op.create_table(
+        "keyring",
+        sa.Column("purpose", sa.Text(), nullable=False),
+        sa.Column("wrapped", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("purpose", name="pk_keyring"),
+    )
+    op.create_table(
+        "relay_cursors",
+        sa.Column("outbox", sa.Text(), nullable=False),
+        sa.Column("shard", sa.SmallInteger(), nullable=False),
+        sa.Column("window_from", Xid8(), nullable=False),
+        sa.Column("window_to", Xid8(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("outbox", "shard", name="pk_relay_cursors"),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_table(
+        "rulebooks",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("document", sa.Text(), nullable=False),
+        sa.Column("published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_rulebooks"),
+    )
+    op.create_table(
+        "sources",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("trust", postgresql.JSONB(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sources"),
+        sa.UniqueConstraint("name", name="uq_sources_name"),
+    )
+    op.create_table(
+        "stream_batches",
+        sa.Column("topic", sa.Integer(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("base_position", sa.BigInteger(), nullable=False),
+        sa.Column("count", sa.Integer(), nullable=False),
+        sa.Column(
+            "appended_at", sa.DateTime(timezone=True), server_default=sa.text("clock_timestamp()"), nullable=False
+        ),
+        sa.Column("payload", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "partition", "base_position", name="pk_stream_batches"),
+        postgresql_with={"autovacuum_vacuum_scale_factor": "0.02", "toast.autovacuum_vacuum_scale_factor": "0.02"},
+    )
+    op.create_table(
+        "stream_cluster",
+        sa.Column("only", sa.Boolean(), nullable=False),
+        sa.Column("id", sa.Text(), server_default=sa.text("gen_random_uuid()::text"), nullable=False),
+        sa.CheckConstraint('"only"', name="ck_stream_cluster_only"),
+        sa.PrimaryKeyConstraint("only", name="pk_stream_cluster"),
+    )
+    op.create_table(
+        "stream_positions",
+        sa.Column("cluster", sa.Text(), nullable=False),
+        sa.Column("topic_id", sa.Text(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("position", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("cluster", "topic_id", "partition", name="pk_stream_positions"),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_table(
+        "stream_topics",
+        sa.Column("number", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("id", sa.Text(), server_default=sa.text("gen_random_uuid()::text"), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("partitions", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("number", name="pk_stream_topics"),
+        sa.UniqueConstraint("id", name="uq_stream_topics_id"),
+        sa.UniqueConstraint("name", name="uq_stream_topics_name"),
+    )
+    op.create_table(
+        "keys",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("hash", sa.LargeBinary(), nullable=False),
+        sa.Column("source_id", sa.Integer(), nullable=True),
+        sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name="fk_keys_source_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_keys"),
+        sa.UniqueConstraint("hash", name="uq_keys_hash"),
+    )
+    op.create_table(
+        "stream_heads",
+        sa.Column("topic", sa.Integer(), nullable=False),
+        sa.Column("partition", sa.Integer(), nullable=False),
+        sa.Column("first", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("next", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.ForeignKeyConstraint(["topic"], ["stream_topics.number"], name="fk_stream_heads_topic", ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("topic", "partition", name="pk_stream_heads"),
+        postgresql_with={"fillfactor": "25"},
+    )
+    op.create_table(
+        "stream_members",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("group", sa.Text(), nullable=False),
+        sa.Column("topic", sa.Integer(), nullable=False),
+        sa.Column("lock", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["topic"], ["stream_topics.number"], name="fk_stream_members_topic", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_stream_members"),
+    )

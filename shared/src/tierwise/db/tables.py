@@ -1,0 +1,241 @@
+"""Every table. Alembic compares the migrations with this module (`tierwise migrate --check`).
+
+Times are timestamptz. `xid8` columns hold the transaction that wrote the row: see `tierwise_scoring.relay`.
+Personal data is only in `ciphertext` columns and inside sealed values of packed ones.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Sequence,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.types import UserDefinedType
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class Xid8(UserDefinedType[int]):
+    """PostgreSQL's 64-bit transaction id, which never wraps around; an int here."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "xid8"
+
+
+class Hash128(UserDefinedType[bytes]):
+    """16 bytes in a uuid column, half the size of the same in a bytea; bytes here, see `tierwise.db.engine`."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **_: object) -> str:
+        return "uuid"
+
+
+def _time(name: str, *, nullable: bool = False, now: bool = False) -> Column[object]:
+    return Column(name, DateTime(timezone=True), nullable=nullable, server_default=func.now() if now else None)
+
+
+keyring = Table(
+    "keyring",
+    metadata,
+    # 'identifiers' (hashing), 'sealing' (AES-256-GCM), 'keys' (hashing write and read keys)
+    Column("purpose", Text, primary_key=True),
+    Column("wrapped", LargeBinary, nullable=False),  # the data key, sealed with TIERWISE_SECRET_KEY
+    _time("created_at", now=True),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    # tierwise.domain.source.Trust as JSON: channels, identifier kinds, attributes, linking, default region
+    Column("trust", JSONB, nullable=False),
+    _time("created_at", now=True),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False, unique=True),
+    Column("source_id", Integer, ForeignKey("sources.id")),  # of a write key
+    Column("scopes", ARRAY(Text), nullable=False),  # of a read key
+    _time("created_at", now=True),
+    _time("revoked_at", nullable=True),
+)
+
+rulebooks = Table(
+    "rulebooks",
+    metadata,
+    Column("id", Integer, Identity(), primary_key=True),  # the newest row is the rulebook in force
+    Column("version", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    _time("published_at", now=True),
+)
+
+customer_ids = Sequence("customer_ids", metadata=metadata)
+
+customers = Table(
+    "customers",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("merged_into", BigInteger),  # always the final winner, never a loser in turn
+    Column("ledger", LargeBinary, nullable=False),  # tierwise.domain.ledger
+    Column("attributes", LargeBinary, nullable=False),  # tierwise.domain.attributes
+    Column("result", LargeBinary, nullable=False),  # tierwise.domain.classify, laid out by the rulebook
+    Column("rulebook_id", Integer, nullable=False),
+    _time("first_seen"),
+    _time("last_seen"),
+    Column("stage_since", Date, nullable=False),
+    _time("classified_at"),
+    Column("sequence", Integer, nullable=False),  # of the last change
+    Column("version", Integer, nullable=False),
+    Index("ix_customers_merged_into", "merged_into", postgresql_where=text("merged_into IS NOT NULL")),
+    postgresql_with={"fillfactor": "75"},  # room for HOT updates: no index on what changes
+)
+
+customer_facets = Table(
+    "customer_facets",
+    metadata,
+    # What lists filter by; written only when one of these changes.
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("tier", Text, nullable=False),
+    Column("intent", Text, nullable=False),
+    Column("stage", Text, nullable=False),
+    Column("tags", ARRAY(Text), nullable=False),  # 'family.name:value'
+    Index("ix_customer_facets_tier", "tier", "customer_id"),
+    Index("ix_customer_facets_intent", "intent", "customer_id"),
+    Index("ix_customer_facets_stage", "stage", "customer_id"),
+    Index("ix_customer_facets_tags", "tags", postgresql_using="gin"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+identifiers = Table(
+    "identifiers",
+    metadata,
+    Column("hash", Hash128, primary_key=True),  # keyed hash of kind and value
+    Column("customer_id", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    Index("ix_identifiers_customer_id", "customer_id"),
+)
+
+interaction_keys = Table(
+    "interaction_keys",
+    metadata,
+    Column("key", Hash128, primary_key=True),  # tierwise.domain.interaction.key_of
+    Column("day", Integer, nullable=False),  # of the interaction's time, days since 1970 UTC: for the horizon
+)
+
+interactions = Table(
+    "interactions",
+    metadata,
+    Column("customer_id", BigInteger, nullable=False),  # as it was then: a merged customer's stay with its id
+    _time("time"),
+    Column("key", Hash128, nullable=False),
+    Column("source_id", Integer, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("type", Text, nullable=False),
+    _time("received"),
+    Column("identifiers", ARRAY(Hash128), nullable=False),
+    Column("body", LargeBinary, nullable=False),  # tierwise.db.bodies: attributes, properties; personal values sealed
+    PrimaryKeyConstraint("customer_id", "time", "key"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    # The history of every customer, and the outbox of what is published.
+    Column("customer_id", BigInteger, nullable=False),
+    Column("sequence", Integer, nullable=False),  # gapless per customer, over all aspects
+    Column("id", BigInteger, Identity(), nullable=False),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("shard", SmallInteger, nullable=False),
+    Column("aspect", Text, nullable=False),  # tier, intent, lifecycle, tag:FAMILY.NAME or merge
+    Column("from", Text),
+    Column("to", Text),
+    Column("score", Integer),  # tenths; of the aspects tier and intent
+    Column("merged", BigInteger),  # the losing customer, of the aspect merge
+    _time("at"),
+    _time("recorded_at", now=True),
+    Column("rulebook_id", Integer, nullable=False),
+    Column("cause", Text, nullable=False),  # interaction, time, import, release, cuts, merge, override
+    Column("interaction", Text),
+    Column("source_id", Integer),
+    Column("reasons", LargeBinary, nullable=False),  # tierwise.domain.change: the largest parts, packed
+    Column("quiet", Boolean, nullable=False),
+    PrimaryKeyConstraint("customer_id", "sequence"),
+    Index("ix_changes_shard_xid", "shard", "xid", "id"),
+    Index("ix_changes_shard_id", "shard", "id"),
+)
+
+dead_letters = Table(
+    "dead_letters",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
+    Column("cluster", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("record_key", LargeBinary),
+    Column("ciphertext", LargeBinary, nullable=False),  # the record's bytes, sealed
+    Column("reason", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    _time("created_at", now=True),
+    _time("replayed_at", nullable=True),
+    Index("ix_dead_letters_xid", "xid", "id"),
+)
+
+stream_positions = Table(
+    "stream_positions",
+    metadata,
+    # Where scoring stands: moved by compare-and-set in the transaction that holds the effects.
+    Column("cluster", Text, nullable=False),
+    Column("topic_id", Text, nullable=False),
+    Column("partition", Integer, nullable=False),
+    Column("topic", Text, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    PrimaryKeyConstraint("cluster", "topic_id", "partition"),
+    postgresql_with={"fillfactor": "50"},
+)
+
+relay_cursors = Table(
+    "relay_cursors",
+    metadata,
+    Column("outbox", Text, nullable=False),  # changes, dead_letters
+    Column("shard", SmallInteger, nullable=False),
+    Column("window_from", Xid8, nullable=False),  # the transactions [window_from, window_to) are being published,
+    Column("window_to", Xid8, nullable=False),  # all of them ended,
+    Column("last_id", BigInteger, nullable=False),  # up to and with this row
+    PrimaryKeyConstraint("outbox", "shard"),
+    postgresql_with={"fillfactor": "50"},
+)

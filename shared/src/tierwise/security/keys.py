@@ -1,0 +1,223 @@
+"""Write keys of sources and read keys of readers. Only keyed hashes are stored; the secret is shown once.
+
+A secret is `tw_w_ID_RANDOM` (write) or `tw_r_ID_RANDOM` (read): the id finds the row, the whole is compared.
+"""
+
+import asyncio
+import hmac
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, NamedTuple, cast
+
+import msgspec
+from sqlalchemy import Row, func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tierwise.db.engine import DATABASE_ERRORS, is_transient
+from tierwise.db.tables import keys, sources
+from tierwise.domain.source import Source, Trust
+from tierwise.problem import NotFound, Problem, Unauthorized, Unavailable
+from tierwise.security.personal import Vault
+
+Kind = Literal["write", "read"]
+
+DEFAULT_SCOPES = ("profiles:read", "timeline:read", "statistics:read", "export")
+"""Every scope that reads, but personal data."""
+SCOPES = (*DEFAULT_SCOPES, "pii:read", "write", "admin")
+
+_LETTER: dict[Kind, str] = {"write": "w", "read": "r"}
+_ID_BYTES = 6
+_SECRET_LENGTH_MAX = 100
+_CACHED_KEYS = 10_000
+
+
+class SourceExists(Problem):
+    status, code, title = 409, "source_exists", "The source is trusted with something else"
+
+
+class Reader(msgspec.Struct, frozen=True, kw_only=True):
+    """Who holds a read key."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+
+
+class Created(NamedTuple):
+    """`secret` is stored nowhere."""
+
+    id: str
+    name: str
+    secret: str
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A row of the list of keys. `scopes` of a read key, `source` of a write key."""
+
+    id: str
+    kind: Kind
+    name: str
+    source: str | None
+    scopes: Sequence[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+async def create_write_key(connection: AsyncConnection, vault: Vault, *, source: str, trust: Trust) -> Created:
+    """A further key of the source, which is made the first time. Raises SourceExists where its trust is another."""
+    stored = msgspec.to_builtins(trust)
+    await connection.execute(insert(sources).values(name=source, trust=stored).on_conflict_do_nothing())
+    found = (await connection.execute(select(sources).where(sources.c.name == source))).one()
+    if msgspec.convert(found.trust, Trust) != trust:
+        raise SourceExists(f"The source {source} exists and may assert something else: give this one another name.")
+    return await _create(connection, vault, "write", source, source_id=found.id)
+
+
+async def create_read_key(
+    connection: AsyncConnection, vault: Vault, *, name: str, scopes: Iterable[str] = DEFAULT_SCOPES
+) -> Created:
+    """Raises ValueError for a scope that does not exist."""
+    wanted = frozenset(scopes)
+    if unknown := wanted - set(SCOPES):
+        raise ValueError(f"unknown scope {', '.join(sorted(unknown))}: there are {', '.join(SCOPES)}")
+    return await _create(connection, vault, "read", name, scopes=[scope for scope in SCOPES if scope in wanted])
+
+
+async def list_keys(connection: AsyncConnection) -> list[Key]:
+    """All keys, revoked ones too, the oldest first."""
+    rows = await connection.execute(_SELECT.order_by(keys.c.created_at, keys.c.id))
+    return [Key(row.id, _kind(row), row.name, row.source, row.scopes, row.created_at, row.revoked_at) for row in rows]
+
+
+async def revoke_key(connection: AsyncConnection, key_id: str) -> None:
+    """Services refuse it within the life of their caches. Revoking again changes nothing. Raises NotFound."""
+    revoked = func.coalesce(keys.c.revoked_at, func.now())
+    done = await connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=revoked))
+    if not done.rowcount:
+        raise NotFound(f"There is no key {key_id}: `tierwise key list` shows them.")
+
+
+class _Known(NamedTuple):
+    """What the cache holds of a key id. Seconds are of the ring's clock."""
+
+    hash: bytes
+    revoked: bool
+    holder: Source | Reader
+    loaded_s: float
+    fresh_until_s: float
+
+
+class KeyRing:
+    """Tells whose a secret is. Revocation takes effect after `fresh_s`; while the database is away, keys that
+    were seen in the last `stale_s` go on working. Safe for concurrent use by the tasks of one event loop."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vault: Vault,
+        *,
+        fresh_s: float = 10.0,
+        stale_s: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine, self._vault, self._clock = engine, vault, clock
+        self._fresh_s, self._stale_s = fresh_s, stale_s
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._loading: dict[str, asyncio.Task[_Known | None]] = {}
+
+    async def authenticate_write(self, secret: str) -> Source:
+        """Raises Unauthorized, Unavailable."""
+        return cast(Source, await self._authenticate("write", secret))
+
+    async def authenticate_read(self, secret: str) -> Reader:
+        """Raises Unauthorized, Unavailable."""
+        return cast(Reader, await self._authenticate("read", secret))
+
+    async def _authenticate(self, kind: Kind, secret: str) -> Source | Reader:
+        key_id = _id_of(kind, secret)
+        known = self._known.get(key_id)
+        if known is None or known.fresh_until_s <= self._clock():
+            known = await self._refreshed(key_id, known)
+        if known is None or not hmac.compare_digest(known.hash, self._vault.key_hash(secret)):
+            raise Unauthorized("This key is unknown.")
+        if known.revoked:
+            raise Unauthorized("This key was revoked.")
+        if isinstance(known.holder, Source) != (kind == "write"):
+            raise Unauthorized("This key is unknown.")
+        return known.holder
+
+    async def _refreshed(self, key_id: str, known: _Known | None) -> _Known | None:
+        try:
+            loading = self._loading.get(key_id)
+            if loading is None:
+                loading = self._loading[key_id] = asyncio.create_task(self._load(key_id))
+                loading.add_done_callback(lambda _: self._loading.pop(key_id, None))
+            # A task of its own: a request that is cancelled does not take the others' answer with it.
+            fresh = await asyncio.wait_for(asyncio.shield(loading), timeout=None if known is None else 1.0)
+        except DATABASE_ERRORS as error:
+            if not is_transient(error):
+                raise
+            now = self._clock()
+            if known is None or now - known.loaded_s > self._stale_s:
+                raise Unavailable("Keys cannot be checked: the database is away.") from error
+            fresh = known._replace(fresh_until_s=now + 1.0)
+        if fresh is None:
+            self._known.pop(key_id, None)
+            return None
+        self._known[key_id] = fresh
+        self._known.move_to_end(key_id)
+        while len(self._known) > _CACHED_KEYS:
+            self._known.popitem(last=False)
+        return fresh
+
+    async def _load(self, key_id: str) -> _Known | None:
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(_SELECT.where(keys.c.id == key_id))).one_or_none()
+        if row is None:
+            return None
+        now = self._clock()
+        return _Known(row.hash, row.revoked_at is not None, _holder(row), now, now + self._fresh_s)
+
+
+_SELECT = select(keys, sources.c.name.label("source"), sources.c.trust).outerjoin(sources)
+
+
+async def _create(
+    connection: AsyncConnection,
+    vault: Vault,
+    kind: Kind,
+    name: str,
+    *,
+    source_id: int | None = None,
+    scopes: Sequence[str] = (),
+) -> Created:
+    key_id = secrets.token_hex(_ID_BYTES)
+    secret = f"tw_{_LETTER[kind]}_{key_id}_{secrets.token_urlsafe(32)}"
+    row = {"id": key_id, "name": name, "hash": vault.key_hash(secret), "source_id": source_id, "scopes": list(scopes)}
+    await connection.execute(insert(keys).values(row))
+    return Created(key_id, name, secret)
+
+
+def _id_of(kind: Kind, secret: str) -> str:
+    parts = secret.split("_", 3) if len(secret) <= _SECRET_LENGTH_MAX and secret.isascii() else ()
+    if len(parts) != 4 or parts[0] != "tw" or parts[1] not in _LETTER.values() or not parts[2].isalnum():
+        raise Unauthorized(f"This is no key: a {kind} key begins with tw_{_LETTER[kind]}_.")
+    if parts[1] != _LETTER[kind]:
+        raise Unauthorized(f"This is a key of the other kind: a {kind} key (tw_{_LETTER[kind]}_) is needed here.")
+    return parts[2]
+
+
+def _kind(row: Row[Any]) -> Kind:
+    return "read" if row.source_id is None else "write"
+
+
+def _holder(row: Row[Any]) -> Source | Reader:
+    if row.source_id is None:
+        return Reader(id=row.id, name=row.name, scopes=frozenset(row.scopes))
+    return Source(id=row.source_id, name=row.source, trust=msgspec.convert(row.trust, Trust))

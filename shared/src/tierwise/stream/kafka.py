@@ -1,0 +1,145 @@
+"""The stream on Apache Kafka, through aiokafka. See `kafka_append` and `kafka_reader` for the two ends."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self
+
+from tierwise.stream.kafka_append import PartitionQueue, Producer
+from tierwise.stream.kafka_cluster import KafkaCluster, unavailable_unless
+from tierwise.stream.kafka_reader import KafkaReader
+from tierwise.stream.outgoing import by_partition, checked_size
+from tierwise.stream.port import Assigned, Outgoing, Partition, Revoked, StreamUnavailable
+
+_MS_PER_HOUR = 3_600_000
+
+
+class KafkaStream:
+    """The port `tierwise.stream.port.Stream` over Apache Kafka 2.8 or newer."""
+
+    def __init__(self, bootstrap_servers: str, *, replication_factor: int, retention_hours: int) -> None:
+        self._bootstrap_servers = bootstrap_servers
+        self._replication_factor = replication_factor
+        self._retention_hours = retention_hours
+        self._cluster = KafkaCluster(bootstrap_servers)
+        self._producer: Producer | None = None
+        self._starting: asyncio.Task[Producer] | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._queues: dict[tuple[str, int], PartitionQueue] = {}
+        self._existing: set[str] = set()
+
+    async def append(self, topic: str, records: Sequence[Outgoing]) -> None:
+        if not records:
+            return
+        checked_size(records)
+        producer = await self._working_producer()
+        try:
+            with unavailable_unless(f"appending to {topic}"):
+                await self._check_exists(topic)
+                grouped = by_partition(records, await producer.partition_count(topic))
+            if producer is not self._producer or producer.broken:
+                raise StreamUnavailable("the producer failed")
+            await self._deliver(producer, topic, grouped)
+        except StreamUnavailable:
+            self._existing.discard(topic)  # it may have been deleted
+            raise
+
+    async def reader(self, topic: str, *, group: str, assigned: Assigned, revoked: Revoked) -> KafkaReader:
+        return KafkaReader(
+            self._bootstrap_servers,
+            self._cluster,
+            topic,
+            group=group,
+            on_assigned=assigned,
+            on_revoked=revoked,
+        )
+
+    async def create_topics(self, topics: Mapping[str, int]) -> None:
+        settings = {
+            "cleanup.policy": "delete",
+            "retention.ms": str(self._retention_hours * _MS_PER_HOUR),
+            # An acknowledged record survives the loss of a broker, and one broker may be away, from three on.
+            "min.insync.replicas": "2" if self._replication_factor >= 3 else "1",
+        }
+        with unavailable_unless("creating topics"):
+            await self._cluster.create_topics(topics, replication_factor=self._replication_factor, settings=settings)
+
+    async def partitions(self, topic: str) -> Sequence[Partition]:
+        return (await self._cluster.describe([topic])).partitions(topic)
+
+    async def ends(self, topic: str) -> Mapping[Partition, int]:
+        return await self._cluster.ends(topic)
+
+    async def trim(self, topic: str, before: Mapping[int, int]) -> None:
+        """Kafka keeps to the topic's retention."""
+
+    async def expire(self, topics: Sequence[str]) -> None:
+        """Kafka keeps to the topic's retention."""
+
+    async def check(self) -> None:
+        await self._cluster.describe([])
+
+    async def close(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        self._let_go()
+        if self._closing:
+            await asyncio.wait(self._closing)
+        await self._cluster.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def _deliver(self, producer: Producer, topic: str, grouped: Mapping[int, Sequence[Outgoing]]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        delivered: list[asyncio.Future[None]] = []
+        for index, records in grouped.items():
+            queue = self._queues.get((topic, index))
+            if queue is None:
+                queue = self._queues[topic, index] = PartitionQueue(producer, topic, index)
+            delivered.extend(queue.put(records, now_ms))
+        # `wait` leaves the futures alone when the caller stops waiting: others wait for them too.
+        await asyncio.wait(delivered)
+        for future in delivered:
+            if (error := future.exception()) is not None:
+                raise StreamUnavailable(*error.args) from error
+
+    async def _check_exists(self, topic: str) -> None:
+        # Asked with our own request, because aiokafka's would have the broker create it with its defaults.
+        if topic not in self._existing:
+            if not (await self._cluster.describe([topic])).partitions(topic):
+                raise StreamUnavailable(f"the topic {topic} does not exist: run `tierwise migrate`")
+            self._existing.add(topic)
+
+    async def _working_producer(self) -> Producer:
+        """The producer, started or made anew if need be; callers share one attempt."""
+        if self._producer is not None and not self._producer.broken:
+            return self._producer
+        self._let_go()
+        if self._starting is None:
+            self._starting = asyncio.create_task(Producer.start(self._bootstrap_servers), name="stream-connect")
+            self._starting.add_done_callback(self._started)
+        await asyncio.wait([starting := self._starting])
+        if (error := starting.exception()) is not None:
+            raise StreamUnavailable(*error.args) from error
+        return starting.result()
+
+    def _started(self, task: "asyncio.Task[Producer]") -> None:
+        self._starting = None
+        if not task.cancelled() and task.exception() is None:
+            self._producer = task.result()
+
+    def _let_go(self) -> None:
+        """Close the producer in the background: it may wait for answers of a broker that is away."""
+        if self._producer is not None:
+            task = asyncio.create_task(self._producer.close(), name="stream-producer-close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+            self._producer = None
+        self._queues = {}

@@ -1,0 +1,11 @@
+"""The names of the topics."""
+
+INTERACTIONS = "interactions"
+DEAD_LETTERS = "interactions.dead-letter"
+TIER_CHANGES = "customer.tier-changes"
+INTENT_CHANGES = "customer.intent-changes"
+LIFECYCLE_CHANGES = "customer.lifecycle-changes"
+TAG_CHANGES = "customer.tag-changes"
+MERGES = "customer.merges"
+
+PUBLISHED = (TIER_CHANGES, INTENT_CHANGES, LIFECYCLE_CHANGES, TAG_CHANGES, MERGES)

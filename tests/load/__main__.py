@@ -1,0 +1,43 @@
+"""`python -m tests.load [NAME]`: runs the benchmarks, all or those whose name begins with NAME."""
+
+import asyncio
+import importlib
+import pkgutil
+import sys
+
+from rich.console import Console
+
+import tests.load
+from tests.load.bench import BENCHMARKS, Benchmark, Result, Unmeasurable, append_line, show
+
+
+def main() -> int:
+    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    for module in pkgutil.iter_modules(tests.load.__path__):
+        if module.name not in ("__main__", "bench"):
+            importlib.import_module(f"tests.load.{module.name}")
+    chosen = {name: run for name, run in BENCHMARKS.items() if name.startswith(wanted)}
+    if not chosen:
+        Console(stderr=True).print(f"No benchmark begins with {wanted!r}. There are: {', '.join(sorted(BENCHMARKS))}")
+        return 2
+    console = Console()
+    results = [result for name, run in sorted(chosen.items()) for result in asyncio.run(_run(name, run, console))]
+    if results:
+        show(results, console)
+    return 0
+
+
+async def _run(name: str, run: Benchmark, console: Console) -> list[Result]:
+    console.print(f"{name} ...", highlight=False)
+    results = []
+    try:
+        async for result in run():
+            append_line(result)
+            results.append(result)
+    except Unmeasurable as error:
+        console.print(f"{name}: not measured: {error}", highlight=False)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,240 @@
+"""Ingest into Apache Kafka over HTTP: one service process, against a bare producer of the same bytes."""
+
+import asyncio
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+import psutil  # type: ignore[import-untyped]
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from tests.load.bench import Result, Unmeasurable, benchmark
+from tests.load.sender import Order, Sent, ordered, request
+from tests.support.database import test_server, test_settings
+from tests.support.ingest import write_key
+from tests.support.kafka import Broker, start_broker
+from tierwise.db.engine import open_engine
+from tierwise.db.migrate import migrate
+from tierwise.security.personal import open_vault
+from tierwise.settings import Settings
+from tierwise.stream.partitioner import partitions_of
+from tierwise.stream.topics import INTERACTIONS
+
+BATCH = 500
+INTERACTIONS_IN_ALL = 300_000
+CONNECTIONS = 16
+PARTITIONS = 8
+
+
+@dataclass(frozen=True)
+class Service:
+    settings: Settings
+    key: str
+    process: psutil.Process
+
+
+@benchmark("ingest-batch")
+async def ingest_batch() -> AsyncIterator[Result]:
+    """Batches of 500 native interactions of about 450 bytes."""
+    bodies = [
+        msgspec.json.encode([interaction(random.Random(number)) for number in range(start, start + BATCH)])
+        for start in range(0, 40 * BATCH, BATCH)
+    ]
+    async with ingest_on_kafka() as service:
+        await measured(service, bodies, requests=100)  # caches, connections, the broker's own warming up
+        bare = await bare_send_batch(service.settings, bodies)
+        sent, cpu_s = await measured(service, bodies, requests=INTERACTIONS_IN_ALL // BATCH)
+    yield Result(
+        name="ingest-batch",
+        value=INTERACTIONS_IN_ALL / sent.seconds,
+        unit="interactions/s",
+        goal=60_000,
+        baseline="bare aiokafka send_batch",
+        baseline_value=bare,
+        ratio_goal=0.35,
+    )
+    yield Result(
+        name="ingest-batch-cpu",
+        value=cpu_s / INTERACTIONS_IN_ALL * 100_000,
+        unit="CPU s of the service / 100,000",
+        goal=2.0,
+        lower_is_better=True,
+    )
+
+
+@benchmark("ingest-single")
+async def ingest_single() -> AsyncIterator[Result]:
+    """One interaction a request, 256 connections, one process."""
+    bodies = [msgspec.json.encode(interaction(random.Random(n))) for n in range(2_000)]
+    requests = 30_000
+    async with ingest_on_kafka() as service:
+        await measured(service, bodies, requests=3_000, connections=256)
+        sent, cpu_s = await measured(service, bodies, requests=requests, connections=256)
+    yield Result(name="ingest-single", value=requests / sent.seconds, unit="interactions/s")
+    yield Result(
+        name="ingest-single-cpu",
+        value=cpu_s / requests * 100_000,
+        unit="CPU s of the service / 100,000",
+        goal=11.0,
+        lower_is_better=True,
+    )
+    yield Result(name="ingest-single-p99", value=sent.latency_p99_ms, unit="ms at full load")
+
+
+def interaction(draw: random.Random) -> dict[str, object]:
+    """One as a shop's site sends it, about 450 bytes of JSON."""
+    customer = draw.randrange(1_000_000)
+    return {
+        "id": f"0190f5c2-7c1e-7aaa-{draw.randrange(65536):04x}-{draw.randrange(1 << 48):012x}",
+        "time": f"2026-11-20T{draw.randrange(24):02}:{draw.randrange(60):02}:{draw.randrange(60):02}+08:00",
+        "channel": draw.choice(("web", "email", "call", "order")),
+        "type": draw.choice(("page_view", "click", "completed", "purchase")),
+        "identifiers": {
+            "user_id": f"u{customer}",
+            "anonymous_id": f"5f0c3a1e-2b7d-4c55-9b1e-{customer:012x}",
+            "email": f"Customer.{customer}@Example.com",
+        },
+        "attributes": {"region": f"CN-{draw.randrange(11, 66)}", "industry": "education"},
+        "properties": {
+            "path": f"/pricing/{draw.choice(('enterprise', 'team', 'free'))}",
+            "title": "Pricing - Example",
+            "referrer": "https://www.example.com/search",
+            "utm_source": "search",
+            "category": "courses",
+            "duration_s": draw.randrange(600),
+        },
+    }
+
+
+async def measured(
+    service: Service, bodies: list[bytes], *, requests: int, connections: int = CONNECTIONS
+) -> tuple[Sent, float]:
+    """What the load generator saw, and the CPU seconds that the service took meanwhile."""
+    with tempfile.TemporaryDirectory() as directory:
+        for number, body in enumerate(bodies):
+            (Path(directory) / f"{number:06}").write_bytes(request("/v1/interactions", service.key, body))
+        before = service.process.cpu_times()
+        sent = await ordered(
+            Order(port=service.settings.ingest_port, directory=directory, requests=requests, connections=connections)
+        )
+        after = service.process.cpu_times()
+    return sent, after.user + after.system - before.user - before.system
+
+
+async def bare_send_batch(settings: Settings, bodies: list[bytes]) -> float:
+    """Interactions a second that a producer of the same settings appends in the same process that made them:
+    the same keys, values and partitions as the service's, from ready bytes."""
+    values = [bytes(raw) for body in bodies for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    producer = AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        acks="all",
+        enable_idempotence=True,
+        compression_type="lz4",
+        max_batch_size=900_000,
+    )
+    await producer.start()
+    keys = [msgspec.json.encode(number)[:16].rjust(16) for number in range(len(values))]
+    indexes = partitions_of(keys, PARTITIONS)
+    started, done = time.perf_counter(), 0
+    while done < INTERACTIONS_IN_ALL:
+        batches = [producer.create_batch() for _ in range(PARTITIONS)]
+        sending = []
+        for key, value, index in zip(keys, values, indexes, strict=True):
+            if batches[index].append(key=key, value=value, timestamp=None) is None:
+                sending.append(await producer.send_batch(batches[index], INTERACTIONS, partition=index))
+                batches[index] = producer.create_batch()
+                batches[index].append(key=key, value=value, timestamp=None)
+        sending += [await producer.send_batch(batch, INTERACTIONS, partition=i) for i, batch in enumerate(batches)]
+        await asyncio.gather(*sending)
+        done += len(values)
+    seconds = time.perf_counter() - started
+    await producer.stop()
+    return done / seconds
+
+
+@asynccontextmanager
+async def ingest_on_kafka() -> AsyncIterator[Service]:
+    """One ingest process on a broker and a database of their own. Raises Unmeasurable."""
+    with _directory() as path, _broker(path / "kafka") as broker:
+        async with test_server(path / "database") as server, server.database() as dsn:
+            settings = test_settings(database_url=dsn, data_dir=path).model_copy(
+                update={
+                    "kafka_bootstrap_servers": broker.bootstrap_servers,
+                    "stream_partitions": PARTITIONS,
+                    "ingest_port": _free_port(),
+                }
+            )
+            async with open_engine(settings) as engine:
+                await migrate(settings, engine)
+                key = await write_key(engine, await open_vault(engine, settings))
+            with _process(settings) as process:
+                yield Service(settings, key.secret, process)
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="tierwise-load-", ignore_cleanup_errors=True) as directory:
+        path = Path(directory)
+        path.chmod(0o711)  # where we are root the database runs as another user
+        yield path
+
+
+@contextmanager
+def _broker(data: Path) -> Iterator[Broker]:
+    try:
+        broker = start_broker(data)
+    except pytest.skip.Exception as skipped:
+        raise Unmeasurable(str(skipped)) from skipped
+    try:
+        yield broker
+    finally:
+        broker.stop()
+
+
+@contextmanager
+def _process(settings: Settings) -> Iterator[psutil.Process]:
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "TIERWISE_DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
+        "TIERWISE_SECRET_KEY": settings.secret_key[0].get_secret_value(),
+        "TIERWISE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
+        "TIERWISE_INGEST_PORT": str(settings.ingest_port),
+        "TIERWISE_DATA_DIR": str(settings.data_dir),
+    }
+    command = [sys.executable, "-c", "from tierwise.cli import main; main()", "ingest"]
+    process = subprocess.Popen(command, env=environment, cwd=settings.data_dir)
+    try:
+        _wait_until_ready(process, f"http://127.0.0.1:{settings.ingest_port}/readyz")
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    for _ in range(200):
+        if process.poll() is not None:
+            raise RuntimeError("the service ended at once; what it said stands above")
+        try:
+            if httpx.get(url).status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} did not become ready")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
