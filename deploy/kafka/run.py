@@ -94,8 +94,13 @@ def configure(data: Path, port: int, controller_port: int) -> Path:
     return path
 
 
-def _command(libs: Path, main: str, *arguments: str, memory: str) -> list[str]:
-    options = [f"-Xmx{memory}", "-XX:+UseG1GC", f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"]
+def _command(libs: Path, main: str, *arguments: str, scratch: Path, memory: str) -> list[str]:
+    options = [
+        f"-Xmx{memory}",
+        "-XX:+UseG1GC",
+        f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
+        f"-Djava.io.tmpdir={scratch}",  # a broker that is killed leaves unpacked libraries behind
+    ]
     return [java(), *options, "-cp", f"{libs}/*", main, *arguments]
 
 
@@ -105,7 +110,7 @@ def format_storage(libs: Path, properties: Path) -> None:
         return
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     how = ("format", "--standalone", "--cluster-id", cluster_id, "--config", str(properties))
-    tool = _command(libs, "kafka.tools.StorageTool", *how, memory="128m")
+    tool = _command(libs, "kafka.tools.StorageTool", *how, scratch=properties.parent, memory="128m")
     outcome = subprocess.run(tool, capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:
         raise CannotRun(f"Kafka could not format {properties.parent}:\n{outcome.stdout}{outcome.stderr}")
@@ -114,7 +119,7 @@ def format_storage(libs: Path, properties: Path) -> None:
 def start(libs: Path, properties: Path, *, memory: str = "512m") -> subprocess.Popen[bytes]:
     """Run the broker as a child, in a session of its own so that Ctrl-C reaches it through us alone."""
     return subprocess.Popen(  # noqa: S603
-        _command(libs, "kafka.Kafka", str(properties), memory=memory),
+        _command(libs, "kafka.Kafka", str(properties), scratch=properties.parent, memory=memory),
         start_new_session=True,
         stdin=subprocess.DEVNULL,
     )

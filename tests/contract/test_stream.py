@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -56,7 +57,7 @@ async def test_what_was_appended_is_read_in_order_for_each_key(stream: Stream, t
 async def test_keys_values_headers_and_time_come_back_as_they_were(stream: Stream, topic: str) -> None:
     sent = [
         Outgoing(b"", b"", partition=1),
-        Outgoing(b"\x00\xff" * 8, b"\x00" * 1_000_000, [("trace", b"\x00\xff"), ("empty", b"")], partition=1),
+        Outgoing(b"\x00\xff" * 8, os.urandom(1_000_000), [("trace", b"\x00\xff"), ("empty", b"")], partition=1),
         Outgoing(b"k", "客户".encode(), [("名", b"v"), ("名", b"w")], partition=1),
     ]
     before_ms = time.time_ns() // 1_000_000 - 1
@@ -251,7 +252,7 @@ async def test_a_partition_is_revoked_before_another_reader_gets_it_and_never_re
             await asyncio.sleep(0.2)  # a batch that is still being worked on
             happened.extend((name, "revoked", one.index) for one in partitions)
 
-        reading.reader = await other.reader(topic, group="scoring", assigned=assigned, revoked=revoked)
+        reading.reader = await other.reader(topic, group=topic, assigned=assigned, revoked=revoked)
         return reading
 
     async def read(name: str, reading: Reading) -> None:
@@ -290,6 +291,30 @@ async def test_a_partition_is_revoked_before_another_reader_gets_it_and_never_re
     await asyncio.gather(one.reader.close(), two.reader.close())
 
 
+async def test_members_that_come_and_go_during_a_long_read_cost_no_record(log: Log, stream: Stream, topic: str) -> None:
+    positions: dict[Partition, int] = {}
+    first = await Reading.join(stream, topic, positions=positions)
+
+    async def read() -> None:
+        while True:
+            first.keep(await first.reader.read(max_records=100, max_wait_ms=60_000))
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        reading = tasks.create_task(read())
+        await _until(lambda: len(first.reader.assigned()) == 4)
+        for start in range(0, 90, 30):
+            other = await Reading.join(await log.open(), topic, positions=positions)
+            await other.until_assigned(2)
+            await _until(lambda: len(first.reader.assigned()) == 2)
+            await other.reader.close()
+            await _until(lambda: len(first.reader.assigned()) == 4)
+            await stream.append(topic, numbered(30, start=start))
+            await _until(lambda: sum(map(len, first.records.values())) == start + 30)  # noqa: B023
+        reading.cancel()
+    assert sorted(number for found in first.records.values() for number in numbers(found)) == list(range(90))
+    await first.reader.close()
+
+
 async def _until(condition: Callable[[], bool]) -> None:
     while not condition():  # noqa: ASYNC110  (what changes it is the code under test)
         await asyncio.sleep(0.02)
@@ -304,7 +329,7 @@ async def test_a_reader_takes_over_from_one_that_was_killed(log: Log, stream: St
     }
     await stream.append(topic, numbered(20))
     victim = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.contract.reader_process", json.dumps(given), topic, "scoring",
+        sys.executable, "-m", "tests.contract.reader_process", json.dumps(given), topic, topic,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert victim.stdout is not None
@@ -393,7 +418,7 @@ async def test_an_outage_is_told_and_everything_goes_on_afterwards(log: Log, str
         with pytest.raises(StreamUnavailable):
             await unavailable.append(topic, numbered(10, start=90))
         assert time.monotonic() - started < 20
-    late_reading = await Reading.join(late, topic, group="another")
+    late_reading = await Reading.join(late, topic, group=f"{topic}-late")
     with pytest.raises(StreamUnavailable):
         await late_reading.until(1)
 
@@ -433,7 +458,7 @@ async def test_what_a_callback_raises_comes_out_of_read(stream: Stream, topic: s
         raise AssertionError(partitions)
 
     await stream.append(topic, numbered(1))
-    reader = await stream.reader(topic, group="scoring", assigned=assigned, revoked=revoked)
+    reader = await stream.reader(topic, group=topic, assigned=assigned, revoked=revoked)
     with pytest.raises(LookupError):
         await reader.read(max_records=1, max_wait_ms=10_000)
     assert len(await reader.read(max_records=1, max_wait_ms=10_000)) == 1

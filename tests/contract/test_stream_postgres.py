@@ -161,7 +161,7 @@ async def test_a_member_that_hangs_loses_its_partitions_and_comes_back_as_anothe
     }
     await stream.append(topic, [Outgoing(b"k", b"1", partition=0)])
     hanging = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.contract.reader_process", json.dumps(given), topic, "scoring",
+        sys.executable, "-m", "tests.contract.reader_process", json.dumps(given), topic, topic,
         cwd=ROOT, stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert hanging.stdout is not None

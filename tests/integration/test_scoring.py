@@ -11,6 +11,8 @@ import msgspec
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.scoring import append, score, view_by, views, worker
 from tierwise.db.tables import changes, customers, dead_letters, interactions, stream_positions
 from tierwise.domain.interaction import Interaction
 from tierwise.security.personal import Vault
@@ -20,9 +22,7 @@ from tierwise.stream.open import open_stream
 from tierwise.stream.port import Outgoing, PositionLost, Stream
 from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
 from tierwise_scoring.positions import LogReplaced
-from tierwise_scoring.relay import Relay
-
-from tests.support.scoring import append, score, view_by, views, worker
+from tierwise_scoring.relay import Outbox, Relay
 
 NOW = datetime(2026, 11, 20, 2, tzinfo=UTC)
 
@@ -50,13 +50,14 @@ class Product:
             return (await connection.execute(select(func.count()).select_from(table))).scalar_one()
 
     async def relay(self) -> None:
-        outboxes = [ChangesOutbox(), DeadLettersOutbox(self.vault)]
+        outboxes: list[Outbox] = [ChangesOutbox(), DeadLettersOutbox(self.vault)]
         async with self.engine.connect() as connection:
             autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
             await Relay(self.engine, self.stream, outboxes).drain(autocommit)
 
     async def published(self, topic: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Headers and data of everything on a topic, in order within each key."""
+
         async def everything(partitions: Any) -> Any:
             return dict.fromkeys(partitions, 0)
 
@@ -368,7 +369,9 @@ async def test_personal_data_is_sealed_at_rest(product: Product) -> None:
     await product.score()
     secrets = ["wang.secret", "13812345678", "王秘密"]
     async with product.engine.connect() as connection:
-        tables = (await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))).scalars()
+        tables = (
+            await connection.execute(text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'"))
+        ).scalars()
         for table in tables.all():
             rows = (await connection.execute(text(f'SELECT * FROM "{table}"'))).all()
             for value in (value for row in rows for value in row):

@@ -20,7 +20,7 @@ def main() -> int:
     if not chosen:
         Console(stderr=True).print(f"No benchmark begins with {wanted!r}. There are: {', '.join(sorted(BENCHMARKS))}")
         return 2
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 160)
     results = [result for name, run in sorted(chosen.items()) for result in asyncio.run(_run(name, run, console))]
     if results:
         show(results, console)

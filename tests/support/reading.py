@@ -9,7 +9,7 @@ PATIENCE_S = 30.0
 
 
 class Reading:
-    """Joins `group` on `topic`; starts where `positions` say, else at 0; remembers what happened in order."""
+    """Joins a group (the topic's own by default) on `topic`; starts where `positions` say, else at 0; remembers what happened in order."""
 
     def __init__(self, positions: dict[Partition, int] | None = None) -> None:
         self.positions: dict[Partition, int] = {} if positions is None else positions
@@ -19,10 +19,12 @@ class Reading:
 
     @classmethod
     async def join(
-        cls, stream: Stream, topic: str, group: str = "scoring", positions: dict[Partition, int] | None = None
+        cls, stream: Stream, topic: str, group: str | None = None, positions: dict[Partition, int] | None = None
     ) -> "Reading":
         reading = cls(positions)
-        reading.reader = await stream.reader(topic, group=group, assigned=reading._assigned, revoked=reading._revoked)
+        reading.reader = await stream.reader(
+            topic, group=group or topic, assigned=reading._assigned, revoked=reading._revoked
+        )
         return reading
 
     async def until(self, count: int, *, max_records: int = 1_000) -> list[Record]:

@@ -8,6 +8,7 @@ import msgspec
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import customers, identifiers, stream_positions
 from tierwise.domain.interaction import Interaction, encode, strongest

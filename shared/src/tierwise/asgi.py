@@ -76,15 +76,15 @@ class HttpError(Protocol):
 
 def problem_of_http_error(error: HttpError) -> Problem:
     """A framework's own error as a Problem: code and title from the status, its headers (Allow) kept."""
-    phrase = HTTPStatus(error.status_code).phrase
+    known = HTTPStatus(error.status_code)
 
     class Other(Problem):
-        status: ClassVar[int] = error.status_code
-        code: ClassVar[str] = phrase.lower().replace(" ", "_").replace("-", "_")
-        title: ClassVar[str] = phrase
+        status: ClassVar[int] = known.value
+        code: ClassVar[str] = known.name.lower()
+        title: ClassVar[str] = known.phrase
 
     kind = {NotFound.status: NotFound, MethodNotAllowed.status: MethodNotAllowed}.get(error.status_code, Other)
-    return kind(str(error.detail or phrase), headers=dict(error.headers or {}))
+    return kind(str(error.detail or known.phrase), headers=dict(error.headers or {}))
 
 
 def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, timeout_s: float = 2.0) -> App:
@@ -171,7 +171,6 @@ class Observed:
             buckets=SECONDS_BUCKETS,
             registry=registry,
         )
-
         self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -19,9 +19,9 @@ from tierwise.domain.rulebook.load import RulebookError
 from tierwise.problem import Problem
 from tierwise.security import commands as keys
 from tierwise.security.personal import VaultError
-from tierwise.stream.port import PositionLost, StreamUnavailable
+from tierwise.stream.port import PositionError, StreamUnavailable
 
-_SAYS_WHAT_TO_DO = (Problem, EmbeddedDatabaseError, VaultError, StreamUnavailable, PositionLost, RulebookError)
+_SAYS_WHAT_TO_DO = (Problem, EmbeddedDatabaseError, VaultError, StreamUnavailable, PositionError, RulebookError)
 _UNDEFINED_TABLE = "42P01"
 
 

@@ -6,14 +6,13 @@ from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Final, Generic, Self, TypeVar
 
-import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
+from tierwise.db.engine import DATABASE_ERRORS
 from tierwise.problem import Unavailable
 from tierwise.stream.port import StreamUnavailable
 
-AWAY: Final = (OSError, SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, StreamUnavailable, Unavailable)
+AWAY: Final = (*DATABASE_ERRORS, StreamUnavailable, Unavailable)
 """What repeating may mend: among these a table that `tierwise migrate` has not made yet. Anything else (a wrong
 secret key, say) stops the service."""
 

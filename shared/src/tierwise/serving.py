@@ -1,6 +1,7 @@
 """Serving an ASGI application until told to stop, the same way in every service."""
 
 import asyncio
+import gc
 import signal
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,7 @@ UVICORN: Final[dict[str, Any]] = {
 
 async def serve(app: App, *, host: str, port: int) -> None:
     """Serve until cancelled; then take nothing new, and end what is under way. The caller holds the lifespan."""
+    freeze()
     server = _Server(uvicorn.Config(app, host=host, port=port, lifespan="off", **UVICORN))
     serving = asyncio.create_task(server.serve())
     try:
@@ -37,6 +39,13 @@ async def serve(app: App, *, host: str, port: int) -> None:
         server.should_exit = True
         await serving
         raise
+
+
+def freeze() -> None:
+    """Leave to the garbage collector only what comes from now on: modules are never garbage, and walking them with
+    each full collection cost ingest 15 % of its CPU time at batches of 500."""
+    gc.collect()
+    gc.freeze()
 
 
 async def until_signalled(service: Coroutine[Any, Any, None]) -> None:

@@ -17,7 +17,7 @@ PATH = "/v1/interactions"
 
 
 def interactions_route(settings: Settings, backend: Backend) -> App:
-    """The route as plain ASGI: through a framework a request with one interaction would cost a third more."""
+    """The route as plain ASGI: as one of the framework's it cost 28 us more, of 170 that a request takes."""
     horizon_days = settings.deduplication_horizon_days
     horizon = None if horizon_days is None else timedelta(days=horizon_days)
 

@@ -7,10 +7,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import asyncpg
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tierwise.db.engine import driver_connection, is_transient
+from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
 from tierwise.problem import Unavailable
 
 log = structlog.get_logger("tierwise.reads")
@@ -24,8 +23,6 @@ FRESH_TRIES: Final = 3
 T = TypeVar("T")
 Row = Any
 """asyncpg.Record: values by name and by place."""
-
-LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 
 
 def _is_lost(error: BaseException) -> bool:
@@ -46,7 +43,7 @@ def database_needed() -> Iterator[None]:
         yield
     except asyncpg.QueryCanceledError as error:
         raise Unavailable("The database took too long; ask for less.", retry_after_s=5) from error
-    except (SQLAlchemyError, *LOST) as error:
+    except DATABASE_ERRORS as error:
         if not _is_lost(error):
             raise
         log.warning("database_away", error=type(error).__name__)
@@ -92,7 +89,7 @@ class Reads:
             held = self._idle.pop() if self._idle else await self._connected()
             try:
                 return await self._use(held, read)
-            except LOST as error:
+            except DATABASE_ERRORS as error:
                 if not _is_lost(error):
                     raise
         raise Unavailable("The database closes every connection.")

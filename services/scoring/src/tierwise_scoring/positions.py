@@ -7,18 +7,19 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.tables import stream_positions
-from tierwise.stream.port import Partition
+from tierwise.stream.port import Partition, PositionError
 
 
-class LogReplaced(Exception):  # noqa: N818
+class LogReplaced(PositionError):  # noqa: N818
     """The stream's log is not the one that was scored until now."""
 
     def __init__(self, partition: Partition, scored: Sequence[str]) -> None:
         super().__init__(
             f"the topic {partition.topic} of this stream (cluster {partition.cluster}, topic id {partition.topic_id}) "
             f"was never scored, but another one was: {', '.join(scored)}. Was the topic made anew, or the stream "
-            "changed between embedded and Kafka? Choose: configure the former stream again; or, if everything in it is "
-            "scored or may be given up, run `tierwise scoring --reset-positions earliest` once to start at the beginning of this one."
+            "changed between embedded and Kafka? Choose: configure the former stream again; or, if everything in it "
+            "is scored or may be given up, run `tierwise scoring --reset-positions earliest` once to start at the "
+            "beginning of this one."
         )
 
 

@@ -52,7 +52,7 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             "migrations": migrations_check(lambda: engine),
             "stream": stream_check(lambda: opening.value.stream),
         }
-        async with opening, asyncio.TaskGroup() as group:
+        async with opening, _tasks() as group:
             health = health_app(checks, registry)
             group.create_task(serve_app(health, host=settings.scoring_host, port=_port(settings)))
             opened = await _when_open(opening)
@@ -62,6 +62,16 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             group.create_task(maintain(engine, opened.stream, settings))
             group.create_task(_tell_lag(worker, metrics))
             group.create_task(_work(worker, reset))
+
+
+@asynccontextmanager
+async def _tasks() -> AsyncIterator[asyncio.TaskGroup]:
+    """A task group that raises the error of its first task as it is: the others were only cancelled for it."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+    except BaseExceptionGroup as error:
+        raise error.exceptions[0] from None
 
 
 @asynccontextmanager

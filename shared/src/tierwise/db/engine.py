@@ -25,7 +25,7 @@ _SERVER_SETTINGS = {
 }
 _CONNECT_TIMEOUT_S = 10.0
 
-DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+DATABASE_ERRORS = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
 """Everything that using an engine may raise; `is_transient` tells which of them pass."""
 
 # Class 08 connection, 40 rollback (deadlock, serialization), 53 resources (disk, memory, connections),
@@ -97,6 +97,8 @@ def is_transient(error: BaseException) -> bool:
         return state.startswith(_TRANSIENT_CLASSES) or state in _TRANSIENT_STATES
     if isinstance(error, asyncpg.InterfaceError):
         return "closed" in str(error)  # its other uses are mistakes of ours
+    if isinstance(error, asyncpg.InternalClientError):
+        return True  # the server said goodbye, and the end of the connection was not noticed yet
     if isinstance(error, OSError):
         return error.filename is None  # with a name it is about a file, not about a connection
     return isinstance(error, PoolTimeoutError)

@@ -29,7 +29,7 @@ class Account(NamedTuple):
 
 
 def server_account() -> Account | None:
-    """None: our own. As root: the account `pgserver`, made the first time. Raises EmbeddedDatabaseError where it cannot be."""
+    """None: our own. As root: the account `pgserver`, made the first time. Raises EmbeddedDatabaseError."""
     if os.geteuid() != 0:
         return None
     try:

@@ -12,15 +12,13 @@ from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.interaction import CHANNELS
-from tierwise.domain.ledger import Ledgers, signal_id
+from tierwise.domain.ledger import Ledgers, run_starts, signal_id
 from tierwise.domain.money import decimal_string
 from tierwise.domain.rulebook.book import (
     FIRST_TOUCH,
     LAST_TOUCH,
-    OTHER,
     Rulebook,
     activity_name,
-    interest_name,
 )
 
 PREFERRED_CHANNEL_DAYS = 180
@@ -55,6 +53,7 @@ def current_view(
     """`rulebook`: the one that the row names. `identifiers`: (kind, value), already masked where need be.
     `open_attributes` opens sealed values, or masks them."""
     rows = ledger.unpack([customer.ledger])
+    counts = _counts(rows)
     held = attributes.values(attributes.unpack(customer.attributes))
     first_touch, last_touch = held.pop(FIRST_TOUCH, None), held.pop(LAST_TOUCH, None)
     result = np.frombuffer(customer.result, rulebook.result)[0]
@@ -78,7 +77,7 @@ def current_view(
             {"family": family, "name": name, "value": value, "label": rulebook.label(f"{name}.{value}")}
             for family, name, value in tags_of(result, rulebook)
         ],
-        "interests": _interests(rows, rulebook),
+        "interests": _interests(counts, rulebook),
         "acquisition": {"first": first_touch, "last": last_touch},
         "preferred_channel": _preferred_channel(rows, rulebook.days.day_of(customer.classified_at)),
         "owner": held.get("owner"),
@@ -87,11 +86,7 @@ def current_view(
         "orders": _orders(rows, rulebook),
         "first_seen": rfc3339(customer.first_seen),
         "last_seen": rfc3339(customer.last_seen),
-        "interactions": sum(
-            int(rows.count[rows.signal == _ACTIVITY_IDS[channel, active]].sum())
-            for channel in CHANNELS
-            for active in (True, False)
-        ),
+        "interactions": sum(counts.get(signal, 0) for signal in _ACTIVITY_IDS.values()),
         "classified_at": rfc3339(customer.classified_at),
         "rulebook": rulebook.version,
         "version": customer.version,
@@ -112,19 +107,24 @@ _ACTIVITY_IDS = {
 }
 
 
-def _interests(rows: Ledgers, rulebook: Rulebook) -> list[str]:
+def _counts(rows: Ledgers) -> dict[int, int]:
+    """Occurrences of each signal, by its id."""
+    if not len(rows):
+        return {}
+    starts = run_starts(rows.signal)
+    return dict(zip(rows.signal[starts].tolist(), np.add.reduceat(rows.count, starts).tolist(), strict=True))
+
+
+def _interests(counts: dict[int, int], rulebook: Rulebook) -> list[str]:
     """The most frequent first; equals in the rulebook's order."""
-    counts = [
-        (-int(rows.count[rows.signal == signal_id(interest_name(value))].sum()), order, value)
-        for order, value in enumerate((*rulebook.interests, OTHER))
-    ]
-    return [value for count, _, value in sorted(counts) if count < 0][:INTERESTS_MAX]
+    found = [(-counts.get(signal, 0), order, value) for order, (value, signal) in enumerate(rulebook.interest_ids)]
+    return [value for count, _, value in sorted(found) if count < 0][:INTERESTS_MAX]
 
 
 def _preferred_channel(rows: Ledgers, today: int) -> str | None:
     """The channel on which the customer did most lately; equals in the order of CHANNELS."""
-    recent = rows.where((rows.day > today - PREFERRED_CHANNEL_DAYS) & (rows.day <= today))
-    counts = {channel: int(recent.count[recent.signal == _ACTIVITY_IDS[channel, True]].sum()) for channel in CHANNELS}
+    recent = _counts(rows.where((rows.day > today - PREFERRED_CHANNEL_DAYS) & (rows.day <= today)))
+    counts = {channel: recent.get(_ACTIVITY_IDS[channel, True], 0) for channel in CHANNELS}
     best = max(CHANNELS, key=lambda channel: counts[channel])
     return best if counts[best] else None
 

@@ -72,7 +72,9 @@ class KafkaCluster:
         self, topics: Mapping[str, int], *, replication_factor: int, settings: Mapping[str, str]
     ) -> None:
         """Create the missing ones and return when each partition has a leader. Raises StreamUnavailable."""
-        wanted = [(name, count, replication_factor, [], list(settings.items())) for name, count in topics.items()]
+        wanted: list[tuple[object, ...]] = [
+            (name, count, replication_factor, [], list(settings.items())) for name, count in topics.items()
+        ]
         async with self._connected("creating topics") as client:
             controller = (await self._describe(client, [])).controller
             request = CreateTopicsRequest(wanted, REQUEST_TIMEOUT_MS, False)

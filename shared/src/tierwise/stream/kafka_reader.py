@@ -33,7 +33,8 @@ _GROUP = {
     "rebalance_timeout_ms": 10_000,
     # Longer than the broker may keep a JoinGroup request waiting.
     "request_timeout_ms": 15_000,
-    # A member that waits for the database stays a member; one that hangs lets go in the end.
+    # A member that waits for the database stays a member; one that never reads again lets go in the end. (Unless
+    # a fetch of it was cancelled: aiokafka 0.14 then takes it for busy for ever.)
     "max_poll_interval_ms": 300_000,
 }
 _FETCH = {
@@ -108,9 +109,11 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     async def seek(self, partition: Partition, position: int) -> None:
         held = self._held.get(partition.index)
-        if held is not None and held.partition == partition and self._consumer is not None:
-            self._held[partition.index] = _Held(partition, position)
-            self._consumer.seek(held.address, position)
+        if held is not None and held.partition == partition:
+            await self._end_waiting_fetch()
+            if self._consumer is not None and self._held.get(partition.index) is held:
+                self._held[partition.index] = _Held(partition, position)
+                self._consumer.seek(held.address, position)
 
     def assigned(self) -> Sequence[Partition]:
         return [held.partition for _, held in sorted(self._held.items()) if held.position is not None]
@@ -143,6 +146,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         async with self._callback:
             new = {held.partition: held for held in self._held.values() if held.position is None}
             positions = await self._on_assigned(list(new)) if new else {}
+            await self._end_waiting_fetch()
             for partition, held in new.items():
                 if self._consumer is not None and self._held.get(partition.index) is held:
                     held.position = positions[partition]
@@ -161,9 +165,13 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             # fetched is not lost when whoever reads is cancelled.
             self._fetching = asyncio.create_task(get, name="stream-fetch"), held
         task, held = self._fetching
-        # A little longer than the fetch itself waits: it ends by itself as a rule.
-        done, _ = await asyncio.wait([task], timeout=wait_s + 0.05)
-        if not done:
+        changed = asyncio.create_task(self._changed.wait())
+        try:
+            # A little longer than the fetch itself waits: it ends by itself as a rule.
+            await asyncio.wait([task, changed], timeout=wait_s + 0.05, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            changed.cancel()
+        if not task.done():
             return []
         self._fetching = None
         try:
@@ -178,13 +186,22 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             raise StreamUnavailable(f"reading {self._topic}: {error}") from error
         return self._still_held(fetched, held)
 
+    async def _end_waiting_fetch(self) -> None:
+        """Before a seek: a fetch that still waits would return records from after it as if from before.
+
+        One that is done keeps what it has; being cancelled while it waits, it has taken nothing yet.
+        """
+        if self._fetching is not None and not self._fetching[0].done():
+            self._fetching[0].cancel()
+            await asyncio.wait([self._fetching[0]])
+            self._fetching = None
+
     def _still_held(self, fetched: Mapping[TopicPartition, list[ConsumerRecord]], held: Sequence[_Held]) -> list[Slice]:
         """What was revoked or sought while it was fetched is dropped."""
         slices: list[Slice] = []
         for one in held:
             got = fetched.get(one.address)
-            if got and self._held.get(one.partition.index) is one:
-                assert one.position is not None
+            if got and one.position is not None and self._held.get(one.partition.index) is one:
                 position, one.position = one.position, got[-1].offset + 1
                 slices.append(Slice(one.partition, position, [_record(record) for record in got], one.position))
         return slices
@@ -250,10 +267,8 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         return partitions == list(self._partitions.values())
 
     async def _stop(self, consumer: AIOKafkaConsumer) -> None:
-        if self._fetching is not None:
-            self._fetching[0].cancel()
-            await asyncio.wait([self._fetching[0]])
-            self._fetching = None
+        await self._end_waiting_fetch()
+        self._fetching = None
         try:
             async with asyncio.timeout(_STOP_TIMEOUT_S):
                 await consumer.stop()

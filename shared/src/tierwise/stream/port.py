@@ -75,7 +75,11 @@ class RecordTooLarge(ValueError):  # noqa: N818
         self.index, self.size_bytes = index, size_bytes
 
 
-class PositionLost(Exception):  # noqa: N818
+class PositionError(Exception):
+    """Reading cannot go on from the stored position without a decision: the message names the choices."""
+
+
+class PositionLost(PositionError):  # noqa: N818
     """The log does not hold the position asked for: it is before the first record kept, or past the end."""
 
     def __init__(self, partition: Partition, position: int, earliest: int, end: int) -> None:

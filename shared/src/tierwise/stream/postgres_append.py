@@ -19,8 +19,8 @@ CHANNEL = "tierwise_stream"
 _TRANSACTION_BYTES_MAX = 8_000_000
 _ROW_BYTES_MAX = 500_000  # a reader opens rows whole
 
-# $1-$3 the heads to move, $4-$8 the rows to store. Locked in the order of partitions, so that two appenders cannot wait for each other; held until the commit, so
-# that a position is seen only when all lower ones are.
+# $1-$3 are the heads to move, $4-$8 the rows to store. Heads are locked in the order of partitions, so that two
+# appenders cannot wait for each other; held until the commit, so that a position is seen only when all lower ones are.
 APPEND = f"""
 WITH wanted AS (
     SELECT * FROM unnest($1::int[], $2::int[], $3::int[]) AS w (topic, partition, count)

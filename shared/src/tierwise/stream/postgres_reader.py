@@ -59,8 +59,10 @@ class _Held:
         self.position: int | None = None  # None until `assigned` has told; then of the next record to return
         self.buffer: list[Record] = []
 
-    def take(self, count: int) -> Slice:
-        assert self.position is not None
+    def take(self, count: int) -> Slice | None:
+        """The next records of the buffer; None where there are none."""
+        if self.position is None or not self.buffer:
+            return None
         records, self.buffer = self.buffer[:count], self.buffer[count:]
         position, self.position = self.position, records[-1].position + 1
         return Slice(self.partition, position, records, self.position)
@@ -167,9 +169,9 @@ class PostgresReader:
         indexes = sorted(self._held)
         for turn in range(len(indexes)):
             held = self._held[indexes[(turn + self._turn) % len(indexes)]]
-            if held.buffer and max_records > 0:
-                slices.append(held.take(max_records))
-                max_records -= len(slices[-1].records)
+            if max_records > 0 and (taken := held.take(max_records)) is not None:
+                slices.append(taken)
+                max_records -= len(taken.records)
         self._turn += 1
         return slices
 

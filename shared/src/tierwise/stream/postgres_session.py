@@ -6,13 +6,10 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import asyncpg
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise.db.engine import DATABASE_ERRORS
 from tierwise.stream.port import StreamUnavailable
-
-DATABASE_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, SQLAlchemyError)
-"""What a database that is away, slow or not migrated raises; TimeoutError is an OSError."""
 
 STATEMENT_TIMEOUT_S = 10.0
 

@@ -142,6 +142,11 @@ class Rulebook:
         return {name: index for index, name in enumerate(self.signal_names)}
 
     @cached_property
+    def interest_ids(self) -> tuple[tuple[str, int], ...]:
+        """The interests and their signals' ids, in the rulebook's order; OTHER is the last."""
+        return tuple((value, signal_id(interest_name(value))) for value in (*self.interests, OTHER))
+
+    @cached_property
     def level_names(self) -> tuple[str, ...]:
         """By code: 0 is the lowest."""
         return (self.level_otherwise, *(level.name for level in reversed(self.levels)))

@@ -1,8 +1,8 @@
 """Evaluating an expression over columns: one value a customer (or an interaction), all at once.
 
 Numbers are float64 columns where NaN is "not known", truths are bool columns, texts are object columns where None is
-"not known". A comparison with what is not known is false. Every operation is elementwise, so that a row's result
-never depends on its neighbours.
+"not known". A comparison with what is not known is false; texts compare without regard to upper and lower case. Every
+operation is elementwise, so that a row's result never depends on its neighbours.
 """
 
 import re
@@ -153,14 +153,16 @@ def _comparison(node: Comparison, environment: Environment) -> Column:
 
 def _compare_texts(operator: str, left: Column, right: Column) -> Column:
     equal = operator == "="
+    pairs = zip(left.tolist(), right.tolist(), strict=True)
     return np.fromiter(
-        (
-            (one == other) is equal and one is not None and other is not None
-            for one, other in zip(left, right, strict=True)
-        ),
+        (None not in (one, other) and (_folded(one) == _folded(other)) is equal for one, other in pairs),
         np.bool_,
         len(left),
     )
+
+
+def _folded(value: object) -> object:
+    return value.casefold() if isinstance(value, str) else value
 
 
 def _between(node: Between, environment: Environment) -> Column:
@@ -169,9 +171,9 @@ def _between(node: Between, environment: Environment) -> Column:
 
 
 def _in(node: In, environment: Environment) -> Column:
-    options = frozenset(option.value for option in node.options)
+    options = frozenset(_folded(option.value) for option in node.options)
     column = evaluate(node.operand, environment)
-    return np.fromiter((value in options for value in column.tolist()), np.bool_, len(column))
+    return np.fromiter((_folded(value) in options for value in column.tolist()), np.bool_, len(column))
 
 
 def _like(node: Like, environment: Environment) -> Column:
