@@ -9,7 +9,7 @@ PATIENCE_S = 30.0
 
 
 class Reading:
-    """Joins a group (the topic's own by default) on `topic`; starts where `positions` say, else at 0; remembers what happened in order."""
+    """Joins a group, the topic's own by default; starts where `positions` say, else at 0; remembers what happened."""
 
     def __init__(self, positions: dict[Partition, int] | None = None) -> None:
         self.positions: dict[Partition, int] = {} if positions is None else positions

@@ -18,21 +18,18 @@ import numpy.typing as npt
 from tierwise.db.bodies import pack_body
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
-from tierwise.domain.change import MERGE, differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
 from tierwise.domain.rulebook import Rulebook
-from tierwise.domain.view import tags_of
 from tierwise.security.personal import Vault
 from tierwise_scoring import store
 from tierwise_scoring.batch import Batch
+from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, merge_of
+from tierwise_scoring.facets import facets_of
 from tierwise_scoring.fold import Folded, fold
 from tierwise_scoring.identity import Resolution, resolve
-from tierwise_scoring.relay import shard_of
 from tierwise_scoring.store import Written
-
-ChangeRow = tuple[Any, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,33 +135,26 @@ async def _work(
 def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
     """Rows for `changes`, in the order of their sequence for each customer."""
     customers, scoring = work.resolution.customers, work.scoring
-    found: list[tuple[int, str, str | None, str | None, int | None, int | None, bytes]] = [
-        (int(work.winner[index]), MERGE, None, None, None, customers.ids[index], b"")
-        for index in np.flatnonzero(~work.live).tolist()
-    ]
-    live = work.live
-    for change in differences(work.before, customers.born, after, scoring.rulebook):
-        columns = (change.customer.tolist(), change.old, change.new, change.score, change.reasons)
-        for index, old, new, score, reasons in zip(*columns, strict=True):
-            if live[index]:
-                found.append((index, change.aspect, old, new, score, None, reasons))
-    found.sort(key=lambda row: row[0])
-
-    cause = np.zeros(len(customers.ids), np.int64)
-    cause[work.owner] = np.arange(len(work.owner))  # the last interaction of each customer
+    last = np.zeros(len(customers.ids), np.int64)
+    last[work.owner] = np.arange(len(work.owner))  # the last interaction of each customer is the cause
     loud = np.zeros(len(customers.ids), np.bool_)
     loud[work.owner[[not one.quiet for one in work.interactions]]] = True
-    sequences = list(customers.sequences)
-    rows: list[ChangeRow] = []
-    for index, aspect, old, new, score, merged, reasons in found:
-        sequences[index] += 1
-        one, id_ = work.interactions[cause[index]], customers.ids[index]
+
+    def cause_of(index: int) -> Cause:
+        one = work.interactions[last[index]]
         kind = "interaction" if one.batch is None else "import"
-        rows.append(
-            (id_, sequences[index], shard_of(id_), aspect, old, new, score, merged, work.now, scoring.rulebook_id,
-             kind, one.id, scoring.source_ids[one.source], reasons, not loud[index])
-        )  # fmt: skip
-    return rows
+        return Cause(kind, one.id, scoring.source_ids[one.source], not loud[index])
+
+    merges = [merge_of(int(work.winner[index]), customers.ids[index]) for index in np.flatnonzero(~work.live).tolist()]
+    moved = found_in(work.before, customers.born, after, scoring.rulebook, of=work.live)
+    return change_rows(
+        [*merges, *moved],
+        customers.ids,
+        customers.sequences,
+        cause_of,
+        at=work.now,
+        rulebook_id=scoring.rulebook_id,
+    )
 
 
 def _written(work: _Work, folded: Folded, after: Classifications, changes: Sequence[ChangeRow]) -> Written:
@@ -197,16 +187,6 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         now=work.now,
         today=date_of(rulebook.days.day_of(work.now)),
         rulebook_id=work.scoring.rulebook_id,
-    )
-
-
-def facets_of(result: np.void, rulebook: Rulebook) -> tuple[str, str, str, list[str]]:
-    """What lists filter by: tier, level, stage, and tags as `family.name:value`."""
-    return (
-        rulebook.tier_names[result["tier"]],
-        rulebook.level_names[result["level"]],
-        rulebook.stage_names[result["stage"]],
-        [f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)],
     )
 
 

@@ -16,6 +16,7 @@ from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.source import Trust
 from tierwise.security.personal import Vault
 from tierwise_scoring.batch import DeadLetter, Move
+from tierwise_scoring.facets import Facets, write_facets
 
 NOTHING = Trust(channels=frozenset(), kinds=frozenset(), attributes=frozenset(), links=False)
 """The trust of a source that only the topic names."""
@@ -180,7 +181,7 @@ class Written:
     first_seen: list[datetime | None]
     last_seen: list[datetime | None]
     stage_moved: npt.NDArray[np.bool_]
-    facets: list[tuple[str, str, str, list[str]] | None]
+    facets: list[Facets | None]
     now: datetime
     today: date
     rulebook_id: int
@@ -209,7 +210,8 @@ async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
                 written.today,
                 written.rulebook_id,
             )
-    await _write_facets(tx, written)
+    facets = zip(written.ids, written.facets, strict=True)
+    await write_facets(tx, [(id_, held) for id_, held in facets if held is not None])
 
 
 # One bytea cut with substring costs less than an array of them: no header and no copy for each element.
@@ -233,26 +235,6 @@ _UPDATE = f"""
         classified_at = $12, sequence = new.sequence, version = held.version + 1
     {_CUT}
     WHERE held.id = new.id"""
-
-
-async def _write_facets(tx: asyncpg.Connection, written: Written) -> None:
-    rows = [(id_, *facets) for id_, facets in zip(written.ids, written.facets, strict=True) if facets is not None]
-    if not rows:
-        return
-    ids, tiers, levels, stages, tags = zip(*rows, strict=True)
-    await tx.execute(
-        """INSERT INTO customer_facets (customer_id, tier, intent, stage, tags)
-           SELECT new.id, new.tier, new.intent, new.stage, string_to_array(new.tags, ',')
-           FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])
-                AS new (id, tier, intent, stage, tags)
-           ON CONFLICT (customer_id) DO UPDATE
-           SET tier = excluded.tier, intent = excluded.intent, stage = excluded.stage, tags = excluded.tags""",
-        ids,
-        tiers,
-        levels,
-        stages,
-        [",".join(names) for names in tags],
-    )
 
 
 async def write_merges(tx: asyncpg.Connection, merged: Sequence[tuple[int, int]]) -> None:

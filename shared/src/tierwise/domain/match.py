@@ -104,15 +104,18 @@ class _Properties:
         self.rows = len(which)
         self._interactions = [interactions[index] for index in which.tolist()]
         self._day, self._second = day[which], second[which]
+        self._columns: dict[str, Column] = {}
 
     def name(self, name: str) -> Column:
         if name == "hour":
             return self._second // 3600
         if name == "weekday":
             return (self._day + 3) % 7 + 1  # 1970-01-01 was a Thursday
-        column = np.empty(self.rows, object)
-        column[:] = [_path(one.properties, name) for one in self._interactions]
-        return column
+        if name not in self._columns:
+            column = np.empty(self.rows, object)
+            column[:] = [_path(one.properties, name) for one in self._interactions]
+            self._columns[name] = column
+        return self._columns[name]
 
     def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column:
         raise AssertionError(f"the loader lets no function pass here: {function}")

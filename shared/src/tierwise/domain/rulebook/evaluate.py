@@ -172,18 +172,21 @@ def _between(node: Between, environment: Environment) -> Column:
 
 def _in(node: In, environment: Environment) -> Column:
     options = frozenset(_folded(option.value) for option in node.options)
-    column = evaluate(node.operand, environment)
-    return np.fromiter((_folded(value) in options for value in column.tolist()), np.bool_, len(column))
+    return _each(evaluate(node.operand, environment), lambda value: _folded(value) in options)
 
 
 def _like(node: Like, environment: Environment) -> Column:
     matches = _pattern(node.pattern).fullmatch
-    column = evaluate(node.operand, environment)
-    return np.fromiter(
-        (isinstance(value, str) and matches(value) is not None for value in column.tolist()),
-        np.bool_,
-        len(column),
+    return _each(
+        evaluate(node.operand, environment), lambda value: isinstance(value, str) and matches(value) is not None
     )
+
+
+def _each(column: Column, holds: Callable[[Any], bool]) -> Column:
+    """Whether it holds, asked once for each distinct value: properties repeat."""
+    values = column.tolist()
+    verdicts = {value: holds(value) for value in set(values)}
+    return np.fromiter(map(verdicts.__getitem__, values), np.bool_, len(values))
 
 
 @lru_cache(maxsize=1024)

@@ -1,0 +1,81 @@
+"""Rows of the table `changes`: what became of customers, numbered without gap for each of them, with its cause."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.domain.change import MERGE, differences
+from tierwise.domain.classify import Classifications
+from tierwise.domain.rulebook import Rulebook
+from tierwise_scoring.relay import shard_of
+
+ChangeRow = tuple[Any, ...]
+"""As store.CHANGE_COLUMNS names them."""
+
+
+class Cause(NamedTuple):
+    """`kind`: as in the table `changes`; `interaction` and `source_id`: None where no interaction was the cause."""
+
+    kind: str
+    interaction: str | None
+    source_id: int | None
+    quiet: bool
+
+
+class Found(NamedTuple):
+    """A change that has no number yet. `customer`: index; `score`: tenths; `merged`: the losing customer's id."""
+
+    customer: int
+    aspect: str
+    old: str | None
+    new: str | None
+    score: int | None
+    merged: int | None
+    reasons: bytes
+
+
+def merge_of(winner: int, loser_id: int) -> Found:
+    """`winner`: the index of the customer that the loser was merged into."""
+    return Found(winner, MERGE, None, None, None, loser_id, b"")
+
+
+def found_in(
+    before: npt.NDArray[np.void],
+    known: npt.NDArray[np.bool_],
+    after: Classifications,
+    rulebook: Rulebook,
+    *,
+    of: npt.NDArray[np.bool_],
+) -> Iterator[Found]:
+    """What changed of the customers in the mask `of`, aspect by aspect; the rest as for `differences`."""
+    for change in differences(before, known, after, rulebook):
+        columns = (change.customer.tolist(), change.old, change.new, change.score, change.reasons)
+        for index, old, new, score, reasons in zip(*columns, strict=True):
+            if of[index]:
+                yield Found(index, change.aspect, old, new, score, None, reasons)
+
+
+def change_rows(
+    found: Iterable[Found],
+    ids: Sequence[int],
+    sequences: Sequence[int],
+    cause_of: Callable[[int], Cause],
+    *,
+    at: datetime,
+    rulebook_id: int,
+) -> list[ChangeRow]:
+    """By customer, each one's in the order given. `ids`, `sequences` (of the last change so far) and `cause_of` are
+    by the customer's index; `at`: when it takes effect."""
+    last = list(sequences)
+    rows: list[ChangeRow] = []
+    for index, aspect, old, new, score, merged, reasons in sorted(found, key=lambda change: change.customer):
+        last[index] += 1
+        cause = cause_of(index)
+        rows.append(
+            (ids[index], last[index], shard_of(ids[index]), aspect, old, new, score, merged, at, rulebook_id,
+             cause.kind, cause.interaction, cause.source_id, reasons, cause.quiet)
+        )  # fmt: skip
+    return rows

@@ -1,0 +1,94 @@
+"""How a stored customer differs from the same one folded again: which part, and what of it. Without values."""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import asyncpg
+import msgspec
+import numpy as np
+
+from tierwise.domain import attributes, ledger
+from tierwise.domain.attributes import Attributes
+from tierwise.domain.change import rfc3339
+from tierwise.domain.rulebook import Rulebook
+from tierwise.security.personal import NotSealedHere, Vault
+from tierwise.security.values import open_values
+from tierwise_scoring.facets import Facets
+
+UNREADABLE = "cannot be read"
+
+
+class Difference(NamedTuple):
+    """`table` and `part` (a column): what differs; `detail`: what of it, for people. `repaired`: whether what is
+    stored is right again."""
+
+    customer_id: str
+    table: str
+    part: str
+    detail: str
+    repaired: bool
+
+
+def ledger_difference(stored: bytes, folded: bytes) -> str | None:
+    """How many rows; None where the bytes are the same."""
+    if stored == folded:
+        return None
+    try:
+        held, right = (_rows(one) for one in (stored, folded))
+    except ValueError:
+        return UNREADABLE
+    if held == right:
+        return "folded by another version of the rulebook, to the same rows"
+    return f"{len(held - right)} of {len(held)} rows wrong, {len(right - held)} missing"
+
+
+def _rows(packed: bytes) -> set[tuple[int, ...]]:
+    rows = ledger.unpack([packed])
+    columns = (rows.signal, rows.day, rows.last, rows.count, rows.value)
+    return set(zip(*(column.tolist() for column in columns), strict=True))
+
+
+def attributes_difference(stored: bytes, folded: Attributes, vault: Vault) -> str | None:
+    """The names of the attributes. Sealed values are opened first: sealing the same twice gives other bytes."""
+    try:
+        held = _opened(attributes.unpack(stored), vault)
+    except (msgspec.MsgspecError, NotSealedHere):
+        return UNREADABLE
+    right = _opened(folded, vault)
+    # Packed, since 1, 1.0 and True are equal, and not the same.
+    names = [
+        name
+        for name in sorted(held.keys() | right.keys())
+        if name not in held
+        or name not in right
+        or attributes.pack({name: held[name]}) != attributes.pack({name: right[name]})
+    ]
+    return ", ".join(names) or None
+
+
+def _opened(held: Attributes, vault: Vault) -> Attributes:
+    values = open_values({name: entry.value for name, entry in held.items()}, vault, masked=False)
+    return {name: entry._replace(value=values[name]) for name, entry in held.items()}
+
+
+def moment_difference(stored: datetime, right: datetime | None) -> str | None:
+    return None if right is None or stored == right else f"{rfc3339(stored)}, should be {rfc3339(right)}"
+
+
+def result_difference(stored: bytes, right: np.void, rulebook: Rulebook) -> str | None:
+    """The fields of the classification."""
+    if stored == right.tobytes():
+        return None
+    if len(stored) != rulebook.result.itemsize:
+        return UNREADABLE
+    held = np.frombuffer(stored, rulebook.result)[0]
+    names = rulebook.result.names or ()
+    return ", ".join(name for name in names if held[name].tobytes() != right[name].tobytes())
+
+
+def facets_difference(stored: asyncpg.Record | None, right: Facets) -> str | None:
+    """The columns."""
+    if stored is None:
+        return "missing"
+    held: dict[str, Any] = dict(stored)
+    return ", ".join(name for name, value in right._asdict().items() if held[name] != value) or None
