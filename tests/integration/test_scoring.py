@@ -3,100 +3,28 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 from sqlalchemy import func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.support.scoring import append, score, view_by, views, worker
+from tests.support.product import Product, history, page_view, purchase
+from tests.support.scoring import score, views, worker
 from tierwise.db.tables import changes, customers, dead_letters, interactions, stream_positions
-from tierwise.domain.interaction import Interaction
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.stream import topics
 from tierwise.stream.open import open_stream
-from tierwise.stream.port import Outgoing, PositionLost, Stream
-from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
+from tierwise.stream.port import Outgoing, PositionLost
 from tierwise_scoring.positions import LogReplaced
-from tierwise_scoring.relay import Outbox, Relay
-
-NOW = datetime(2026, 11, 20, 2, tzinfo=UTC)
-
-
-@dataclass
-class Product:
-    """What a test works on."""
-
-    engine: AsyncEngine
-    stream: Stream
-    vault: Vault
-    settings: Settings
-
-    async def append(self, *given: Interaction) -> None:
-        await append(self.stream, self.vault, given)
-
-    async def score(self, *, workers: int = 1) -> None:
-        await score(self.engine, self.stream, self.vault, self.settings, workers=workers)
-
-    async def view(self, kind: str, value: str) -> dict[str, Any]:
-        return await view_by(self.engine, self.vault, kind, value)
-
-    async def count(self, table: Any) -> int:
-        async with self.engine.connect() as connection:
-            return (await connection.execute(select(func.count()).select_from(table))).scalar_one()
-
-    async def relay(self) -> None:
-        outboxes: list[Outbox] = [ChangesOutbox(), DeadLettersOutbox(self.vault)]
-        async with self.engine.connect() as connection:
-            autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await Relay(self.engine, self.stream, outboxes).drain(autocommit)
-
-    async def published(self, topic: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
-        """Headers and data of everything on a topic, in order within each key."""
-
-        async def everything(partitions: Any) -> Any:
-            return dict.fromkeys(partitions, 0)
-
-        async def nothing(_: Any) -> None: ...
-
-        reader = await self.stream.reader(topic, group=f"test-{random.random()}", assigned=everything, revoked=nothing)
-        found = []
-        try:
-            while slices := await reader.read(max_records=10_000, max_wait_ms=700):
-                for part in slices:
-                    for record in part.records:
-                        headers = {name: value.decode() for name, value in record.headers}
-                        found.append((headers, msgspec.json.decode(record.value)))
-        finally:
-            await reader.close()
-        return found
 
 
 @pytest.fixture
 async def product(settings: Settings, engine: AsyncEngine, vault: Vault) -> AsyncIterator[Product]:
     async with open_stream(settings, engine, vault) as stream:
         yield Product(engine, stream, vault, settings)
-
-
-def page_view(number: int, **fields: Any) -> Interaction:
-    plain: dict[str, Any] = {
-        "id": f"i{number}",
-        "source": "shop",
-        "time": NOW + timedelta(minutes=number),
-        "received": NOW,
-        "channel": "web",
-        "type": "page_view",
-        "identifiers": {"user_id": "u1"},
-    }
-    return Interaction(**(plain | fields))
-
-
-def purchase(number: int, amount: str, **fields: Any) -> Interaction:
-    return page_view(number, **{"channel": "order", "type": "purchase", "properties": {"amount": amount}, **fields})
 
 
 async def test_an_interaction_becomes_a_classified_customer(product: Product) -> None:
@@ -149,22 +77,6 @@ async def test_order_batches_and_workers_make_no_difference(product: Product, se
     await score(product.engine, product.stream, product.vault, small, workers=3)
     assert await views(product.engine, product.vault) == once
     assert len(once) > 20
-
-
-def history(rng: random.Random, *, customers: int, interactions: int) -> list[Interaction]:
-    """Some customers are tied together on the way, directly and in chains."""
-    made = []
-    for number in range(interactions):
-        who = rng.randrange(customers)
-        kinds = {"user_id": f"u{who}", "email": f"e{who % 30}@example.com", "anonymous_id": f"a{who // 2}"}
-        given = {kind: kinds[kind] for kind in rng.sample(list(kinds), rng.choice([1, 1, 1, 2]))}
-        if set(given) > {"anonymous_id"} and rng.random() < 0.8:
-            given.pop("anonymous_id")
-        build = purchase(number, f"{rng.randint(1, 90_000) / 100:.2f}") if rng.random() < 0.2 else page_view(number)
-        time = NOW - timedelta(minutes=rng.randrange(60 * 24 * 400))
-        attributes = {"region": rng.choice(["CN-31", "CN-11"]), "name": f"n{number}"} if rng.random() < 0.3 else {}
-        made.append(msgspec.structs.replace(build, identifiers=given, time=time, attributes=attributes))
-    return made
 
 
 async def test_an_interaction_with_two_identifiers_merges_two_customers(product: Product) -> None:
@@ -332,7 +244,7 @@ async def test_a_worker_that_lost_its_partition_rolls_back_and_reads_the_positio
         )
     await product.append(page_view(2), page_view(3))
     async with asyncio.timeout(10):
-        while (await product.view("user_id", "u1"))["interactions"] < 2:
+        while (await product.view("user_id", "u1"))["interactions"] < 2:  # noqa: ASYNC110  (in the database)
             await asyncio.sleep(0.05)
     zombie.stop()
     await running

@@ -8,10 +8,14 @@ import uvloop
 from tierwise.serving import until_signalled
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
+from tierwise_scoring import dead_letters_commands, rebuild_command
 from tierwise_scoring.service import serve
 
 
 def register(app: typer.Typer) -> None:
+    rebuild_command.register(app)
+    dead_letters_commands.register(app)
+
     @app.command()
     def scoring(
         reset_positions: Annotated[

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 import numpy as np
+import numpy.typing as npt
 
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.view import tags_of
@@ -26,6 +27,14 @@ def facets_of(result: np.void, rulebook: Rulebook) -> Facets:
         rulebook.stage_names[result["stage"]],
         [f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)],
     )
+
+
+def facets_moved(before: npt.NDArray[np.void], after: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
+    """Whether any facet is another one, by customer. Both are results of one rulebook."""
+    moved: npt.NDArray[np.bool_] = (before["tags"] != after["tags"]).any(axis=1)
+    for name in ("tier", "level", "stage"):
+        moved |= before[name] != after[name]
+    return moved
 
 
 async def write_facets(tx: asyncpg.Connection, rows: Sequence[tuple[int, Facets]]) -> None:

@@ -22,6 +22,7 @@ class ScoringMetrics:
         self.dead_letters = counter("dead_letters", "Records that could not be used")
         self.merges = counter("merges", "Customers merged into another one")
         self.changes = counter("changes", "Changes of tier, intent, lifecycle or tags")
+        self.reviews = counter("reviews", "Customers classified again because time passed")
         self.batch_seconds = Histogram(
             "tierwise_scoring_batch_seconds", "From a decoded batch to its commit", registry=registry, buckets=_SECONDS
         )

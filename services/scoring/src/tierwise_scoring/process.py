@@ -21,14 +21,16 @@ from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
+from tierwise.domain.review import NEVER, next_review
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
 from tierwise_scoring import store
 from tierwise_scoring.batch import Batch
 from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, merge_of
-from tierwise_scoring.facets import facets_of
+from tierwise_scoring.facets import facets_moved, facets_of
 from tierwise_scoring.fold import Folded, fold
 from tierwise_scoring.identity import Resolution, resolve
+from tierwise_scoring.reviews import Due, due_at, write_reviews
 from tierwise_scoring.store import Written
 
 
@@ -95,6 +97,7 @@ async def process(tx: asyncpg.Connection, batch: Batch, scoring: Scoring) -> Out
 
     await store.write_merges(tx, work.resolution.merged)
     await store.write_customers(tx, _written(work, folded, after, changes))
+    await write_reviews(tx, _due(work, folded, after))
     await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
     await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work))
     return Outcome(
@@ -162,8 +165,7 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
     customers, rulebook = work.resolution.customers, work.scoring.rulebook
     before, result = work.before, after.result
     stage_moved = ~customers.born | (before["stage"] != result["stage"])
-    moved = stage_moved | (before["tier"] != result["tier"]) | (before["level"] != result["level"])
-    moved |= (before["tags"] != result["tags"]).any(axis=1)
+    moved = ~customers.born | facets_moved(before, result)
     packed = ledger.pack(folded.ledgers, rulebook.fold_version)
     last_sequence = {row[0]: row[1] for row in changes}
     live = np.flatnonzero(work.live)
@@ -188,6 +190,14 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         today=date_of(rulebook.days.day_of(work.now)),
         rulebook_id=work.scoring.rulebook_id,
     )
+
+
+def _due(work: _Work, folded: Folded, after: Classifications) -> Due:
+    """When time alone can next change each customer; never, for those who are merged away."""
+    rulebook = work.scoring.rulebook
+    day = next_review(folded.ledgers, after.result, rulebook.days.day_of(work.now), rulebook)
+    day[~work.live] = NEVER
+    return due_at(work.resolution.customers.ids, day, rulebook)
 
 
 def _timeline(work: _Work) -> list[tuple[Any, ...]]:

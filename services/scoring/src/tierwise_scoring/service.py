@@ -1,4 +1,4 @@
-"""The scoring service: a worker, a relay and the upkeep, with the health routes beside them."""
+"""The scoring service: a worker, a relay, the sweeper and the upkeep, with the health routes beside them."""
 
 import asyncio
 import errno
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tierwise.asgi import health_app
 from tierwise.db import migrate
 from tierwise.db.engine import open_engine
+from tierwise.db.rulebooks import Rulebooks
 from tierwise.opening import Opening
 from tierwise.readiness import database_check, migrations_check, stream_check
 from tierwise.security.personal import Vault, open_vault
@@ -26,11 +27,12 @@ from tierwise_scoring.maintain import maintain
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
 from tierwise_scoring.relay import Relay
+from tierwise_scoring.sweep import Sweeper
 from tierwise_scoring.worker import Worker
 
 log = structlog.get_logger()
 
-_CONNECTIONS: Final = 6  # worker, relay, upkeep, readiness, and the stream's own
+_CONNECTIONS: Final = 7  # worker, relay, sweeper, upkeep, readiness, and the stream's own
 _OPENING_POLL_S: Final = 0.1
 _LAG_EVERY_S: Final = 5.0
 
@@ -59,6 +61,7 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             relay = Relay(engine, opened.stream, [ChangesOutbox(), DeadLettersOutbox(opened.vault)])
             worker = Worker(engine, opened.stream, opened.vault, settings, metrics)
             group.create_task(relay.run())
+            group.create_task(Sweeper(engine, Rulebooks(), metrics).run())
             group.create_task(maintain(engine, opened.stream, settings))
             group.create_task(_tell_lag(worker, metrics))
             group.create_task(_work(worker, reset))

@@ -144,27 +144,39 @@ async def new_customer_ids(tx: asyncpg.Connection, count: int) -> list[int]:
     return [row[0] for row in rows]
 
 
+_STATE = "id, merged_into, ledger, attributes, result, sequence, classified_at"
+
+
+async def lock_free(tx: asyncpg.Connection, ids: Sequence[int]) -> Customers:
+    """Lock, in the order of their ids, those that no other transaction holds, and read them."""
+    rows = await tx.fetch(
+        f"""SELECT {_STATE} FROM customers WHERE id = ANY($1::bigint[]) AND merged_into IS NULL
+            ORDER BY id FOR UPDATE SKIP LOCKED""",
+        ids,
+    )
+    return _customers([row[0] for row in rows], {row[0]: row for row in rows})
+
+
 async def lock_customers(tx: asyncpg.Connection, ids: Collection[int]) -> tuple[Customers, list[tuple[int, int]]]:
     """Lock the rows in the order of their ids, and read them. Also (loser, winner) of those merged meanwhile."""
     wanted = sorted(ids)
-    rows = await tx.fetch(
-        """SELECT id, merged_into, ledger, attributes, result, sequence, classified_at
-           FROM customers WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE""",
-        wanted,
-    )
-    found = {row[0]: row for row in rows}
+    rows = await tx.fetch(f"SELECT {_STATE} FROM customers WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", wanted)
+    customers = _customers(wanted, {row[0]: row for row in rows})
+    return customers, [(row[0], row[1]) for row in rows if row[1] is not None]
+
+
+def _customers(wanted: list[int], found: dict[int, asyncpg.Record]) -> Customers:
     empty = (0, None, _NO_ROWS, _NO_ATTRIBUTES, b"", 0, None)
     held = [found.get(id_, empty) for id_ in wanted]
-    customers = Customers(
+    return Customers(
         ids=wanted,
         born=np.array([id_ in found for id_ in wanted], np.bool_),
         ledgers=[row[2] for row in held],
         attributes=[row[3] for row in held],
         results=[row[4] for row in held],
         sequences=[row[5] for row in held],
-        classified_at=max((row[6] for row in rows), default=None),
+        classified_at=max((row[6] for row in found.values()), default=None),
     )
-    return customers, [(row[0], row[1]) for row in rows if row[1] is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,6 +136,17 @@ customer_facets = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
+reviews = Table(
+    "reviews",
+    metadata,
+    # When time alone can next change a customer's classification; no row: never. Beside the customer's row, which so
+    # has no index on anything that changes.
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("due"),
+    Index("ix_reviews_due", "due"),
+    postgresql_with={"fillfactor": "75"},
+)
+
 identifiers = Table(
     "identifiers",
     metadata,

@@ -44,7 +44,8 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
     """What one request's claims are judged by.
 
-    `received`: its arrival, aware, in UTC. `new_id` gives a fresh id to a claim with neither id nor time.
+    `received`: its arrival, aware, in UTC. `ahead_max`: how far ahead of it a time may be, None for any distance.
+    `new_id` gives a fresh id to a claim with neither id nor time.
     `horizon`: how far back duplicates are known, None for ever. `kinds`: of identifiers, with those of the
     rulebook. `depth_max`: nesting, the claim itself being the first level. `content_key` (up to 64 bytes)
     keeps ids that are made from content from telling what the content was.
@@ -53,6 +54,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     source: Source
     received: datetime
     new_id: Callable[[], str]
+    ahead_max: timedelta | None = AHEAD_MAX
     horizon: timedelta | None = None
     kinds: frozenset[str] = frozenset(IDENTIFIER_KINDS)
     depth_max: int = 16
@@ -144,7 +146,7 @@ def _checked_time(claimed: datetime, terms: Terms) -> datetime:
             raise InvalidInteraction("time_in_future", "time", "More than 5 minutes ahead of its arrival here")
         raise InvalidInteraction("invalid_time", "time", "Before 1970")
     time = claimed.astimezone(UTC)
-    if time > terms.received + AHEAD_MAX:
+    if terms.ahead_max is not None and time > terms.received + terms.ahead_max:
         raise InvalidInteraction("time_in_future", "time", "More than 5 minutes ahead of its arrival here")
     if terms.horizon is not None and time < terms.received - terms.horizon:
         raise InvalidInteraction(

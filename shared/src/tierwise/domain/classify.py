@@ -8,19 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from tierwise.domain.attributes import Attributes
-from tierwise.domain.ledger import Ints, Ledgers, run_starts
-from tierwise.domain.rulebook.book import FADING_BITS, Level, Rulebook
+from tierwise.domain.history import History
+from tierwise.domain.ledger import Ints, Ledgers
+from tierwise.domain.rulebook.book import FADING_BITS, Level, Points, Rulebook
 from tierwise.domain.rulebook.evaluate import Column, number, truth
 
 LOOK_BACK_DAYS = 90
 """A threshold's switch looks back so many daily closes for one that lies outside its band."""
 
-_WEIGHTED_MAX = 1 << 40  # keeps count * fading * each, and their sum, far below 2**63
+_LOOK_BACK = (1, 8, 30, LOOK_BACK_DAYS + 1)  # in strides: most are decided within a week
+_FADED_MAX = 1 << 40  # keeps count * fading * each, and their sum, far below 2**63
 _TOTAL_MAX = 1 << 50
 
 
@@ -42,8 +45,9 @@ def classify(ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, 
     history = History(ledgers, attributes, today, rulebook)
     result = np.zeros(ledgers.customers, rulebook.result)
     parts = _points(history, rulebook)
-    result["points"], result["score"] = _score(parts, rulebook)
-    result["level"] = _level(result["score"], ledgers, attributes, today, rulebook)
+    result["points"] = _total(parts)
+    result["score"] = _score(result["points"], rulebook)
+    result["level"] = _level(result["score"], parts, ledgers, today, rulebook)
     history.known["intent"] = result["score"] / 10
     history.known["intent.level"] = _named(result["level"], rulebook.level_names)
     result["stage"] = _stage(history, rulebook)
@@ -64,126 +68,41 @@ def attribute_columns(customers: Sequence[Attributes], rulebook: Rulebook) -> di
     return columns
 
 
-class History:
-    """Ledgers as an expression's environment: aggregates of signals, attributes, and what is `known` so far."""
-
-    def __init__(self, ledgers: Ledgers, attributes: Mapping[str, Column], today: int, rulebook: Rulebook) -> None:
-        self.rows = ledgers.customers
-        self.today = today
-        self.known: dict[str, Column] = dict(attributes)
-        self._rulebook = rulebook
-        ids = rulebook.signal_ids
-        signal = np.minimum(np.searchsorted(ids, ledgers.signal), len(ids) - 1)
-        alive = (ids[signal] == ledgers.signal) & (ledgers.day <= today)
-        self.ledgers = ledgers.where(alive)
-        self.signal = signal[alive]
-        group = self.ledgers.customer * len(ids) + self.signal
-        self.starts = run_starts(group)
-        self._place = group[self.starts]
-        self._matrices: dict[tuple[str, int | None, int], Ints] = {}
-
-    def name(self, name: str) -> Column:
-        return self.known[name]
-
-    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column:
-        return getattr(self, f"_{function}")(*signals, window_days)  # type: ignore[no-any-return]
-
-    def by_signal(self, values: Ints) -> Ints:
-        """One value a (customer, signal) group -> a matrix [signal, customer], 0 where there is no such group."""
-        matrix = np.zeros(self.rows * len(self._rulebook.signal_ids), np.int64)
-        matrix[self._place] = values
-        return np.ascontiguousarray(matrix.reshape(self.rows, -1).T)
-
-    def sums(self, values: Ints) -> Ints:
-        """One value a row -> its sum in every (customer, signal) group."""
-        return np.add.reduceat(values, self.starts) if len(values) else values
-
-    def _matrix(self, what: str, window_days: int | None, back: int = 0) -> Ints:
-        """Counts, values or active days of the `window_days` up to today, or of the window so many before it."""
-        key = (what, window_days, back)
-        if key not in self._matrices:
-            values = np.minimum(self.ledgers.count, 1) if what == "active" else getattr(self.ledgers, what)
-            if window_days is not None:
-                last = self.today - back * window_days
-                inside = (self.ledgers.day > last - window_days) & (self.ledgers.day <= last)
-                values = np.where(inside, values, 0)
-            self._matrices[key] = self.by_signal(self.sums(values))
-        return self._matrices[key]
-
-    def _row(self, what: str, signal: str, window_days: int | None, back: int = 0) -> Ints:
-        row: Ints = self._matrix(what, window_days, back)[self._rulebook.signal_index[signal]]
-        return row
-
-    def _of(self, values: Ints, signal: str) -> Ints:
-        row: Ints = self.by_signal(values)[self._rulebook.signal_index[signal]]
-        return row
-
-    def _count(self, signal: str, window_days: int | None) -> Column:
-        return self._row("count", signal, window_days)
-
-    def _sum(self, signal: str, window_days: int | None) -> Column:
-        return self._row("value", signal, window_days) / 100
-
-    def _active_days(self, signal: str, window_days: int | None) -> Column:
-        return self._row("active", signal, window_days)
-
-    def _share(self, part: str, whole: str, window_days: int | None) -> Column:
-        return _ratio(self._row("count", part, window_days), self._row("count", whole, window_days))
-
-    def _trend(self, signal: str, window_days: int | None) -> Column:
-        return _ratio(self._row("count", signal, window_days), self._row("count", signal, window_days, back=1))
-
-    def _days_since(self, signal: str, _: None) -> Column:
-        ends = np.append(self.starts[1:], len(self.ledgers)) - 1
-        return self._ago(signal, ends)
-
-    def _days_since_first(self, signal: str, _: None) -> Column:
-        return self._ago(signal, self.starts)
-
-    def _ago(self, signal: str, row: Ints) -> Column:
-        days = self._of(self.today - self.ledgers.day[row] + 1, signal)
-        return np.where(days > 0, days - 1.0, np.nan)
-
-    def _longest_gap(self, signal: str, _: None) -> Column:
-        gaps = np.diff(self.ledgers.day, prepend=0)
-        gaps[self.starts] = 0
-        longest = np.maximum.reduceat(gaps, self.starts) if len(gaps) else gaps
-        return self._of(longest, signal)
-
-
-def _ratio(part: Ints, whole: Ints) -> Column:
-    return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
-
-
 def _points(history: History, rulebook: Rulebook) -> Ints:
     """[points and fits of the rulebook, customers], in 1/1000 point times 2**FADING_BITS."""
-    longest = max(len(points.fading) for points in rulebook.points)
-    fading = np.zeros((len(rulebook.signal_ids), longest + 1), np.int64)  # the last age of all is 0
-    for points in rulebook.points:
-        fading[rulebook.signal_index[points.signal], : len(points.fading)] = points.fading
-    age = np.minimum(history.today - history.ledgers.day, longest)
-    faded = history.ledgers.count * fading[history.signal, age]
-    weighted = history.by_signal(np.minimum(history.sums(faded), _WEIGHTED_MAX))
     parts = np.empty((len(rulebook.points) + len(rulebook.fit), history.rows), np.int64)
     for index, points in enumerate(rulebook.points):
-        part = weighted[rulebook.signal_index[points.signal]] * points.each
-        if points.at_most is not None:
-            limit = points.at_most << FADING_BITS
-            part = np.clip(part, -limit, limit)
-        parts[index] = part
+        rows = history.of(points.signal)
+        age = np.minimum(history.today - rows.day, len(points.fading) - 1)
+        parts[index] = rows.spread(_worth(points, rows.sums(rows.count * points.fading[age])))
     for index, fit in enumerate(rulebook.fit, start=len(rulebook.points)):
         parts[index] = np.where(truth(fit.when, history), fit.points << FADING_BITS, 0)
     return parts
 
 
-def _score(parts: Ints, rulebook: Rulebook) -> tuple[Ints, Ints]:
-    """Points, and the score in tenths: 100 p / (p + half_score), which never reaches 100, rounded half up."""
-    points = np.clip(parts.sum(axis=0), 0, _TOTAL_MAX)
+def _worth(points: Points, faded: Ints) -> Ints:
+    """Faded occurrences -> points, capped."""
+    worth: Ints = np.minimum(faded, _FADED_MAX) * points.each
+    if points.at_most is None:
+        return worth
+    limit = points.at_most << FADING_BITS
+    capped: Ints = np.clip(worth, -limit, limit)
+    return capped
+
+
+def _score(points: Ints, rulebook: Rulebook) -> Ints:
+    """Points -> tenths: 100 p / (p + half_score), which never reaches 100, rounded half up."""
     whole = points + (rulebook.half_score << FADING_BITS)
-    return points, (2000 * points + whole) // (2 * whole)
+    tenths: Ints = (2000 * points + whole) // (2 * whole)
+    return tenths
 
 
-def _level(score: Column, ledgers: Ledgers, attributes: Mapping[str, Column], today: int, rulebook: Rulebook) -> Ints:
+def _total(parts: Ints) -> Ints:
+    total: Ints = np.clip(parts.sum(axis=0), 0, _TOTAL_MAX)
+    return total
+
+
+def _level(score: Column, parts: Ints, ledgers: Ledgers, today: int, rulebook: Rulebook) -> Ints:
     """Every threshold is a switch of its own; the level is how many are on, from the lowest up."""
     level = np.zeros(len(score), np.int64)
     below = np.ones(len(score), np.bool_)
@@ -191,37 +110,47 @@ def _level(score: Column, ledgers: Ledgers, attributes: Mapping[str, Column], to
         on = score >= threshold.enter
         inside = np.flatnonzero((score >= threshold.leave) & ~on)
         if len(inside):
-            on[inside] = _last_outside(inside, threshold, ledgers, attributes, today, rulebook)
+            fits = parts[len(rulebook.points) :, inside].sum(axis=0)
+            on[inside] = _last_outside(ledgers.only(inside), fits, threshold, today, rulebook)
         below &= on
         level += below
     return level
 
 
 def _last_outside(
-    customers: Ints,
-    threshold: Level,
-    ledgers: Ledgers,
-    attributes: Mapping[str, Column],
-    today: int,
-    rulebook: Rulebook,
+    ledgers: Ledgers, fits: Ints, threshold: Level, today: int, rulebook: Rulebook
 ) -> npt.NDArray[np.bool_]:
-    """Whether the last daily close that lay outside the threshold's band lay above it; none in reach: it did not."""
-    on = np.zeros(len(customers), np.bool_)
-    open_ = np.arange(len(customers))
-    ledgers = ledgers.only(customers)
-    attributes = {name: column[customers] for name, column in attributes.items()}
-    for day in range(today - 1, today - 1 - LOOK_BACK_DAYS, -1):
-        history = History(ledgers, attributes, day, rulebook)
-        _, score = _score(_points(history, rulebook), rulebook)
-        on[open_[score >= threshold.enter]] = True
-        undecided = np.flatnonzero((score >= threshold.leave) & (score < threshold.enter))
-        if not len(undecided):
+    """Whether the last daily close that lay outside the threshold's band lay above it; none in reach: it did not.
+
+    `fits`: the points that attributes give, which are today's also for the days looked back to.
+    """
+    on = np.zeros(ledgers.customers, np.bool_)
+    open_ = np.arange(ledgers.customers)
+    for first, last in pairwise(_LOOK_BACK):
+        score = _past_scores(History(ledgers, {}, today, rulebook), fits, range(first, last), rulebook)
+        outside = (score >= threshold.enter) | (score < threshold.leave)
+        decided = outside.any(axis=0)
+        nearest = outside.argmax(axis=0)
+        on[open_] = decided & (score[nearest, np.arange(len(open_))] >= threshold.enter)
+        if decided.all():
             break
-        if len(undecided) < len(open_):
-            open_ = open_[undecided]
-            ledgers = ledgers.only(undecided)
-            attributes = {name: column[undecided] for name, column in attributes.items()}
+        undecided = np.flatnonzero(~decided)
+        open_, fits, ledgers = open_[undecided], fits[undecided], ledgers.only(undecided)
     return on
+
+
+def _past_scores(history: History, fits: Ints, days_back: range, rulebook: Rulebook) -> Ints:
+    """[days back, customers]: the score at each of those daily closes, from the ledger up to that day."""
+    back = np.arange(days_back.start, days_back.stop)
+    total = np.repeat(fits[None, :], len(back), axis=0)
+    for points in rulebook.points:
+        rows = history.of(points.signal)
+        age = np.minimum(history.today - rows.day - back[:, None], len(points.fading) - 1)
+        faded = np.where(age >= 0, rows.count * points.fading[age], 0)
+        total[:, rows.customers] += _worth(
+            points, np.add.reduceat(faded, rows.starts, axis=1) if len(rows.day) else faded
+        )
+    return _score(np.clip(total, 0, _TOTAL_MAX), rulebook)
 
 
 def _stage(history: History, rulebook: Rulebook) -> Ints:

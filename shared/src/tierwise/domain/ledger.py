@@ -12,6 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 SIGNAL_BITS, DAY_BITS, SECOND_BITS = 28, 16, 20
+VALUE_MAX = 1 << 62
+"""So many minor units of one signal and customer at most: far from where 64 bits end."""
+
 CUSTOMERS_MAX = 1 << (63 - SIGNAL_BITS - DAY_BITS)
 """So many customers at once: customer, signal and day together are one sortable int64."""
 
@@ -75,7 +78,10 @@ def empty(customers: int) -> Ledgers:
 
 
 def fold(ledgers: Ledgers, added: Ledgers) -> Ledgers:
-    """The ledgers with the rows of `added` (in any order, repeated triples allowed, same numbering of customers)."""
+    """The ledgers with the rows of `added` (in any order, repeated triples allowed, same numbering of customers).
+
+    Raises OverflowError when a customer's sum of a signal would not be exact any more.
+    """
     columns = [np.concatenate(pair) for pair in zip(_columns(ledgers), _columns(added), strict=True)]
     customer, signal, day, last, count, value = columns
     key = customer << (SIGNAL_BITS + DAY_BITS) | signal << DAY_BITS | day
@@ -85,6 +91,7 @@ def fold(ledgers: Ledgers, added: Ledgers) -> Ledgers:
     if not len(first):
         return ledgers
     taken = order[first]
+    _check_sums(key[order] >> DAY_BITS, value[order])
     return Ledgers(
         ledgers.customers,
         customer[taken],
@@ -171,6 +178,15 @@ def compact(ledgers: Ledgers, horizon_day: int) -> Ledgers:
 def run_starts(keys: Ints) -> Ints:
     """Where each run of equal keys begins."""
     return np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
+
+
+def _check_sums(groups: Ints, value: Ints) -> None:
+    """Sums of amounts are exact as long as no (customer, signal) has more than VALUE_MAX in all."""
+    if int(np.abs(value).max()) * len(value) <= VALUE_MAX:
+        return
+    sums = np.add.reduceat(np.abs(value.astype(np.float64)), run_starts(groups))
+    if (sums > VALUE_MAX).any():
+        raise OverflowError("a customer's amounts add up to more than can be counted exactly")
 
 
 def _mask(length: int, indexes: Ints) -> npt.NDArray[np.bool_]:

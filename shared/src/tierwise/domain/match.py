@@ -103,14 +103,14 @@ class _Properties:
     def __init__(self, interactions: Sequence[Interaction], which: Ints, day: Ints, second: Ints) -> None:
         self.rows = len(which)
         self._interactions = [interactions[index] for index in which.tolist()]
-        self._day, self._second = day[which], second[which]
+        self.day, self._second = day[which], second[which]
         self._columns: dict[str, Column] = {}
 
     def name(self, name: str) -> Column:
         if name == "hour":
             return self._second // 3600
         if name == "weekday":
-            return (self._day + 3) % 7 + 1  # 1970-01-01 was a Thursday
+            return (self.day + 3) % 7 + 1  # 1970-01-01 was a Thursday
         if name not in self._columns:
             column = np.empty(self.rows, object)
             column[:] = [_path(one.properties, name) for one in self._interactions]
@@ -159,14 +159,16 @@ def _active(scope: _Properties, channel: str, type_: str) -> npt.NDArray[np.bool
 
 
 def _amounts(signal: Signal, scope: _Properties, rulebook: Rulebook) -> Ints:
-    """Minor units; 0 where there is no amount, or where it is in another currency, of which no rate is known."""
+    """Minor units of the base currency, at the rate of the day; 0 where there is no amount, or no rate is known."""
     if not signal.takes_amount:
         return np.zeros(scope.rows, np.int64)
-    pairs = zip(_raw(scope, "amount"), _raw(scope, "currency"), strict=True)
+    columns = (_raw(scope, "amount"), _raw(scope, "currency"), scope.day.tolist())
     return np.array(
         [
-            minor_units(amount) if amount is not None and currency in (None, rulebook.currency) else 0
-            for amount, currency in pairs
+            minor_units(amount, rates.on(day))
+            if amount is not None and (rates := rulebook.rates.get(currency or rulebook.currency))
+            else 0
+            for amount, currency, day in zip(*columns, strict=True)
         ],
         np.int64,
     )

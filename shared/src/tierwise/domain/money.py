@@ -3,14 +3,16 @@
 from decimal import ROUND_HALF_EVEN, Decimal
 
 _CENT = Decimal("0.01")
+_ONE = Decimal(1)
 
 
-def minor_units(amount: str | float) -> int:
-    """An amount as ingest lets it pass (at most 12 digits before and 4 after the point), rounded half to even.
+def minor_units(amount: str | float, rate: Decimal = _ONE) -> int:
+    """An amount as ingest lets it pass (at most 12 digits before and 4 after the point) in the base currency, of
+    which `rate` units are one of the amount's; rounded half to even.
 
     Raises decimal.InvalidOperation when it is no number.
     """
-    return int(Decimal(str(amount)).quantize(_CENT, ROUND_HALF_EVEN) * 100)
+    return int((Decimal(str(amount)) * rate).quantize(_CENT, ROUND_HALF_EVEN) * 100)
 
 
 def decimal_string(units: int) -> str:

@@ -1,6 +1,8 @@
 """The rulebook in force: its document, parsed and checked, in the form that classifying uses."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
@@ -11,7 +13,7 @@ import numpy.typing as npt
 
 from tierwise.domain.calendar import BusinessDays
 from tierwise.domain.interaction import CHANNELS
-from tierwise.domain.ledger import signal_id
+from tierwise.domain.ledger import SIGNAL_BITS, signal_id
 from tierwise.domain.rulebook.expressions import Node
 from tierwise.domain.rulebook.schema import Label
 
@@ -91,13 +93,27 @@ class Tag:
     conditions: tuple[Node, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """`days` ascend; `rates[i]` holds from `days[i]` on, and `rates[0]` before it too."""
+
+    days: tuple[int, ...]
+    rates: tuple[Decimal, ...]
+
+    def on(self, day: int) -> Decimal:
+        """The latest rate on or before a business day, else the first."""
+        return self.rates[max(bisect_right(self.days, day) - 1, 0)]
+
+
+@dataclass(frozen=True, eq=False)
 class Rulebook:
     """`levels` from the highest down, without the last, `level_otherwise`; `cuts` (in hundredths) likewise."""
 
     version: str
     days: BusinessDays
     currency: str
+    rates: dict[str, "Rates"]
+    """Of every currency that is known: the base currency too."""
     horizon_days: int
     attributes: tuple[str, ...]
     signals: tuple[Signal, ...]
@@ -116,6 +132,8 @@ class Rulebook:
     tags: tuple[Tag, ...]
     strategies: dict[str, dict[str, dict[str, Any]]]
     labels: dict[str, Label]
+    used: frozenset[str]
+    """The signals that points and expressions ask for."""
     folding: bytes
     """What decides how interactions become ledger rows, as bytes: signals, time zone, currency, interests."""
 
@@ -140,6 +158,25 @@ class Rulebook:
     def signal_index(self) -> dict[str, int]:
         """Name to index in `signal_names`."""
         return {name: index for index, name in enumerate(self.signal_names)}
+
+    @cached_property
+    def _lookup(self) -> tuple[int, npt.NDArray[np.int16]]:
+        """(shift, table): the index of a used signal stands at its id's bits from `shift` up, without collision."""
+        ids = {signal_id(name): self.signal_index[name] for name in self.used}
+        for bits in range(8, SIGNAL_BITS + 1):
+            for shift in range(SIGNAL_BITS - bits + 1):
+                places = {id_ >> shift & ((1 << bits) - 1): index for id_, index in ids.items()}
+                if len(places) == len(ids):
+                    table = np.full(1 << bits, -1, np.int16)
+                    table[list(places)] = list(places.values())
+                    return shift, table
+        raise AssertionError("ids are unique: the loader sees to it")
+
+    def used_signals(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
+        """The index in `signal_names` of each id, -1 for what no rule asks for."""
+        shift, table = self._lookup
+        index = table[ids >> shift & (len(table) - 1)]
+        return np.where(self.signal_ids[index] == ids, index, np.int16(-1))
 
     @cached_property
     def interest_ids(self) -> tuple[tuple[str, int], ...]:

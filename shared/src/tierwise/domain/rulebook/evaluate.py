@@ -45,16 +45,16 @@ class Environment(Protocol):
     def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column: ...
 
 
+def children(node: Node) -> list[Node]:
+    """The nodes right below it."""
+    values = [getattr(node, field.name) for field in fields(node)]
+    flat = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+    return [item for item in flat if isinstance(item, Node)]
+
+
 def walk(node: Node) -> list[Node]:
     """The node and everything below it."""
-    found = [node]
-    for field in fields(node):
-        value = getattr(node, field.name)
-        children = value if isinstance(value, tuple) else (value,)
-        for child in children:
-            if isinstance(child, Node):
-                found.extend(walk(child))
-    return found
+    return [node, *(below for child in children(node) for below in walk(child))]
 
 
 def evaluate(node: Node, environment: Environment) -> Column:
@@ -76,7 +76,7 @@ def number(node: Node, environment: Environment) -> Floats:
 def _numbers(column: Column) -> Floats:
     if column.dtype != object:
         return column.astype(np.float64, copy=False)
-    return np.fromiter((_number(value) for value in column), np.float64, len(column))
+    return _each(column, _number, np.float64)
 
 
 def _number(value: object) -> float:
@@ -153,12 +153,14 @@ def _comparison(node: Comparison, environment: Environment) -> Column:
 
 def _compare_texts(operator: str, left: Column, right: Column) -> Column:
     equal = operator == "="
-    pairs = zip(left.tolist(), right.tolist(), strict=True)
-    return np.fromiter(
-        (None not in (one, other) and (_folded(one) == _folded(other)) is equal for one, other in pairs),
-        np.bool_,
-        len(left),
-    )
+    left, right = (_each(column, _folded, object) for column in (left, right))
+    known = _each(left, _is_known, np.bool_) & _each(right, _is_known, np.bool_)
+    compared: Column = ((left == right) == equal) & known
+    return compared
+
+
+def _is_known(value: object) -> bool:
+    return value is not None
 
 
 def _folded(value: object) -> object:
@@ -172,21 +174,27 @@ def _between(node: Between, environment: Environment) -> Column:
 
 def _in(node: In, environment: Environment) -> Column:
     options = frozenset(_folded(option.value) for option in node.options)
-    return _each(evaluate(node.operand, environment), lambda value: _folded(value) in options)
+    return _each(evaluate(node.operand, environment), lambda value: _folded(value) in options, np.bool_)
 
 
 def _like(node: Like, environment: Environment) -> Column:
     matches = _pattern(node.pattern).fullmatch
     return _each(
-        evaluate(node.operand, environment), lambda value: isinstance(value, str) and matches(value) is not None
+        evaluate(node.operand, environment),
+        lambda value: isinstance(value, str) and matches(value) is not None,
+        np.bool_,
     )
 
 
-def _each(column: Column, holds: Callable[[Any], bool]) -> Column:
-    """Whether it holds, asked once for each distinct value: properties repeat."""
+def _each(column: Column, function: Callable[[Any], object], dtype: npt.DTypeLike) -> Column:
+    """The function of each value, asked once for each distinct one: attributes and properties repeat."""
     values = column.tolist()
-    verdicts = {value: holds(value) for value in set(values)}
-    return np.fromiter(map(verdicts.__getitem__, values), np.bool_, len(values))
+    results = {value: function(value) for value in set(values)}
+    if len(results) == 1:
+        filled = np.empty(len(values), dtype)
+        filled[:] = results[values[0]]
+        return filled
+    return np.fromiter(map(results.__getitem__, values), dtype, len(values))
 
 
 @lru_cache(maxsize=1024)

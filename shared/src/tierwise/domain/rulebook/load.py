@@ -1,6 +1,7 @@
 """From the rulebook's text to the Rulebook: refused whole, with every error in it."""
 
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
@@ -10,7 +11,7 @@ import numpy as np
 import yaml
 from pydantic import ValidationError
 
-from tierwise.domain.calendar import BusinessDays
+from tierwise.domain.calendar import BusinessDays, day_number
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.ledger import signal_id
 from tierwise.domain.rulebook.book import (
@@ -23,6 +24,7 @@ from tierwise.domain.rulebook.book import (
     Level,
     Matcher,
     Points,
+    Rates,
     Rulebook,
     Signal,
     Stage,
@@ -82,6 +84,7 @@ class _Loader:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._errors: list[str] = []
+        self._used: set[str] = set()  # signals that expressions ask for
         self._attributes = (*document.attributes, FIRST_TOUCH, LAST_TOUCH)
 
     def load(self) -> Rulebook:
@@ -95,6 +98,7 @@ class _Loader:
             version=document.version,
             days=days,
             currency=document.currency,
+            rates=_rates(document),
             horizon_days=document.horizon,
             attributes=self._attributes,
             signals=tuple(
@@ -147,9 +151,11 @@ class _Loader:
             ),
             strategies={aspect: dict(named) for aspect, named in document.strategies.items()},
             labels=document.labels,
+            used=frozenset(self._used | document.intent.points.keys()),
             folding=folding_bytes(
                 document.timezone,
                 document.currency,
+                document.model_dump(include={"rates"}, mode="json"),
                 {name: signal.model_dump() for name, signal in document.signals.items()},
                 document.interests.model_dump(),
             ),
@@ -214,6 +220,7 @@ class _Loader:
         for name in names:
             if name not in self._document.signals:
                 return _unknown("signal", name, self._document.signals)
+            self._used.add(name)
         if windows and windows[0].value > self._document.horizon:
             return f"{windows[0].value}d reaches past the horizon of {self._document.horizon}d"
         return None
@@ -231,6 +238,10 @@ class _Loader:
             if level.enter >= previous:
                 say(f"intent.levels.{name}: levels go from the highest down, without overlap")
             previous = level.leave
+        if document.currency in document.rates:
+            say(f"rates: {document.currency} is the base currency, of which the rate is 1")
+        for currency in (name for name, rates in document.rates.items() if not rates):
+            say(f"rates.{currency}: at least one date and rate is needed")
         weights = sum(round(dimension.weight * MILLI) for dimension in document.tiers.dimensions.values())
         if weights != MILLI:
             say(f"tiers.dimensions: the weights add up to {weights / MILLI:g}, not 1")
@@ -274,6 +285,16 @@ class _Loader:
             other = by_id.setdefault(signal_id(name), name)
             if other != name:
                 self._errors.append(f"signals: {name} and {other} share an id: rename one of them")
+
+
+def _rates(document: Document) -> dict[str, Rates]:
+    """An empty list of rates is an error that `_check` tells."""
+    dated = {currency: sorted(rates.items()) for currency, rates in document.rates.items() if rates}
+    rates = {
+        currency: Rates(tuple(day_number(day) for day, _ in pairs), tuple(rate for _, rate in pairs))
+        for currency, pairs in dated.items()
+    }
+    return {document.currency: Rates((0,), (Decimal(1),)), **rates}
 
 
 def _points(signal: str, points: PointsDocument) -> Points:

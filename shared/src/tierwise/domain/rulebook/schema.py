@@ -1,6 +1,8 @@
 """The rulebook's document, as its author writes it. Meaning is checked in `book`, form here."""
 
 import re
+from datetime import date
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
@@ -16,6 +18,11 @@ def _days(value: object) -> object:
 
 
 Days = Annotated[int, BeforeValidator(_days), Field(ge=1, le=3650)]
+
+
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
+Rate = Annotated[Decimal, Field(gt=0, lt=1_000_000, max_digits=14)]
+"""Units of the base currency for one of the other currency."""
 
 
 class _Part(BaseModel):
@@ -95,8 +102,9 @@ class Tiers(_Part):
 class Document(_Part):
     version: str = Field(min_length=1, max_length=64)
     timezone: str
-    currency: str = Field(pattern=r"^[A-Z]{3}$")
+    currency: Currency
     horizon: Days
+    rates: dict[Currency, dict[date, Rate]] = {}
     attributes: tuple[Name, ...] = ()
     signals: dict[Name, Signal] = Field(min_length=1)
     interests: Interests

@@ -139,6 +139,14 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_table(
+        "reviews",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name="pk_reviews"),
+        postgresql_with={"fillfactor": "75"},
+    )
+    op.create_index("ix_reviews_due", "reviews", ["due"], unique=False)
+    op.create_table(
         "rulebooks",
         sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),

@@ -1,0 +1,140 @@
+"""Checking stored customers: each against its own interactions, folded and classified again as it was."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from tierwise.db.engine import driver_connection
+from tierwise.db.rulebooks import Rulebooks
+from tierwise.domain import ledger
+from tierwise.domain.classify import Classifications, attribute_columns, classify
+from tierwise.domain.customer_id import public_id
+from tierwise.domain.rulebook import Rulebook
+from tierwise.security.personal import Vault
+from tierwise_scoring.difference import (
+    Difference,
+    attributes_difference,
+    facets_difference,
+    ledger_difference,
+    moment_difference,
+    result_difference,
+)
+from tierwise_scoring.facets import facets_of
+from tierwise_scoring.refold import Refolded, refold
+
+COLUMNS = "id, ledger, attributes, result, rulebook_id, first_seen, last_seen, classified_at, sequence"
+"""Of the table `customers`: what a row needs to be checked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """Customers that one rulebook classified. `rows[c]`, `refolded`, `after` and `differences[c]` (none: as it should
+    be) are by customer, in the order of their ids."""
+
+    rulebook_id: int
+    rulebook: Rulebook
+    rows: Sequence[asyncpg.Record]
+    refolded: Refolded
+    after: Classifications
+    differences: Sequence[Sequence[Difference]]
+
+    @property
+    def repairable(self) -> list[int]:
+        """The customers that differ and of which the interactions tell what is right."""
+        return [index for index, found in enumerate(self.differences) if found and found[0].repaired]
+
+    def stored_results(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
+        """The stored classifications, and which of them can be read."""
+        book = self.rulebook
+        whole = [len(row["result"]) == book.result.itemsize for row in self.rows]
+        blank = bytes(book.result.itemsize)
+        held = b"".join(row["result"] if fits else blank for row, fits in zip(self.rows, whole, strict=True))
+        stored = np.frombuffer(held, book.result)
+        known = np.array(whole, np.bool_)
+        known &= (stored["tier"] < len(book.tier_names)) & (stored["level"] < len(book.level_names))
+        known &= stored["stage"] < len(book.stage_names)
+        known &= (stored["tags"] <= [len(tag.values) for tag in book.tags]).all(axis=1)
+        return stored, known
+
+
+async def check(
+    connection: AsyncConnection, rows: Sequence[asyncpg.Record], rulebooks: Rulebooks, vault: Vault
+) -> list[Checked]:
+    """`rows`: of COLUMNS, in the order of their ids, none of them merged away. `connection`: in a transaction that
+    sees one state of these customers: a snapshot, or the rows are locked.
+
+    Each is folded and classified by the rulebook and on the business day that its row names: bringing customers to
+    another rulebook or another day is no repair.
+    """
+    tx = await driver_connection(connection)
+    found = await tx.fetch(
+        "SELECT * FROM customer_facets WHERE customer_id = ANY($1::bigint[])", [row["id"] for row in rows]
+    )
+    facets = {row["customer_id"]: row for row in found}
+    by_rulebook: defaultdict[int, list[asyncpg.Record]] = defaultdict(list)
+    for row in rows:
+        by_rulebook[row["rulebook_id"]].append(row)
+    checked = []
+    for rulebook_id, members in by_rulebook.items():
+        rulebook = await rulebooks.get(connection, rulebook_id)
+        refolded = await refold(tx, [row["id"] for row in members], rulebook, vault)
+        after = _classified(members, refolded, rulebook)
+        differences = [
+            list(_differences(row, facets.get(row["id"]), index, refolded, after, rulebook, vault))
+            for index, row in enumerate(members)
+        ]
+        checked.append(Checked(rulebook_id, rulebook, members, refolded, after, differences))
+    return checked
+
+
+def _classified(rows: Sequence[asyncpg.Record], refolded: Refolded, rulebook: Rulebook) -> Classifications:
+    by_day: defaultdict[int, list[int]] = defaultdict(list)
+    for index, row in enumerate(rows):
+        by_day[rulebook.days.day_of(row["classified_at"])].append(index)
+    result = np.zeros(len(rows), rulebook.result)
+    parts = np.zeros((len(rulebook.points) + len(rulebook.fit), len(rows)), np.int64)
+    for members in by_day.values():
+        ledgers = ledger.unpack([refolded.ledgers[index] for index in members])
+        columns = attribute_columns([refolded.attributes[index] for index in members], rulebook)
+        that_day = classify(ledgers, columns, rows[members[0]]["classified_at"], rulebook)
+        result[members], parts[:, members] = that_day.result, that_day.parts
+    return Classifications(result, parts)
+
+
+def _differences(
+    row: asyncpg.Record,
+    facets: asyncpg.Record | None,
+    index: int,
+    refolded: Refolded,
+    after: Classifications,
+    rulebook: Rulebook,
+    vault: Vault,
+) -> Iterator[Difference]:
+    """A customer whose interactions are gone or unreadable differs in them, and cannot be compared further."""
+    customer = public_id(row["id"])
+    if not refolded.interactions[index]:
+        yield Difference(customer, "interactions", "*", "none are stored", repaired=False)
+        return
+    if unreadable := refolded.unreadable.get(index):
+        which = f"cannot be read: {len(unreadable)}, the first is {unreadable[0]}"
+        yield Difference(customer, "interactions", "body", which, repaired=False)
+        return
+    right = after.result[index]
+    found = {
+        "ledger": ledger_difference(row["ledger"], refolded.ledgers[index]),
+        "attributes": attributes_difference(row["attributes"], refolded.attributes[index], vault),
+        "first_seen": moment_difference(row["first_seen"], refolded.first_seen[index]),
+        "last_seen": moment_difference(row["last_seen"], refolded.last_seen[index]),
+        "result": result_difference(row["result"], right, rulebook),
+    }
+    for part, detail in found.items():
+        if detail is not None:
+            yield Difference(customer, "customers", part, detail, repaired=True)
+    lists = facets_difference(facets, facets_of(right, rulebook))
+    if lists is not None:
+        yield Difference(customer, "customer_facets", "*", lists, repaired=True)

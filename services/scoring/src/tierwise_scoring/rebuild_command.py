@@ -1,0 +1,108 @@
+"""`tierwise rebuild`."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tierwise.db import migrate
+from tierwise.db.engine import open_engine
+from tierwise.domain.customer_id import internal_id
+from tierwise.security.personal import Vault, open_vault
+from tierwise.settings import Settings
+from tierwise.table import show, show_json
+from tierwise.telemetry import configure_logging
+from tierwise_scoring.rebuild import Rebuild, Report
+
+SHOWN = 50
+
+
+def register(app: typer.Typer) -> None:
+    @app.command()
+    def rebuild(
+        customer: Annotated[
+            str | None, typer.Option(metavar="ID", help="Only this one (or whom it was merged into).")
+        ] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what differs, and change nothing.")] = False,
+        quiet: Annotated[
+            bool, typer.Option("--quiet", help="What a repair changes is recorded but not published.")
+        ] = False,
+        as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    ) -> None:
+        """Fold every customer again from the stored interactions, say what differs, and repair it.
+
+        Who is who stays as it is. Scoring may go on meanwhile. Exit status 0: nothing differed, 1: something did.
+        """
+        number = None if customer is None else internal_id(customer)
+        if customer is not None and number is None:
+            raise typer.BadParameter(
+                f"{customer} is no customer's id; those look like c_8f2kq01xm3v7a", param_hint="--customer"
+            )
+        settings = Settings()
+        configure_logging(settings)
+        report = uvloop.run(_run(settings, number, repair=not dry_run, quiet=quiet))
+        if as_json:
+            show_json(_document(report))
+        else:
+            _tell(report, dry_run=dry_run)
+        if report.different:
+            raise typer.Exit(1)
+
+
+async def _run(settings: Settings, customer: int | None, *, repair: bool, quiet: bool) -> Report:
+    async with _database(settings) as (engine, vault):
+        rebuild = Rebuild(engine, vault, repair=repair, quiet=quiet)
+        if customer is not None:
+            return await rebuild.one(customer)
+        with _progress(await rebuild.count()) as progressed:
+            return await rebuild.everyone(progressed)
+
+
+@asynccontextmanager
+async def _database(settings: Settings) -> AsyncIterator[tuple[AsyncEngine, Vault]]:
+    async with open_engine(settings, pool_size=2) as engine:
+        await migrate.check(engine)
+        yield engine, await open_vault(engine, settings)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    console = Console(stderr=True)
+    with Progress(
+        TextColumn("customers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+        console=console, transient=True, disable=not console.is_terminal,
+    ) as progress:  # fmt: skip
+        task = progress.add_task("customers", total=total)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    return {
+        "customers": report.customers,
+        "interactions": report.interactions,
+        "different": report.different,
+        "repaired": report.repaired,
+        "parts": dict(sorted(report.parts.items())),
+        "differences": [one._asdict() for one in report.differences],
+    }
+
+
+def _tell(report: Report, *, dry_run: bool) -> None:
+    """The differences and their number on stdout."""
+    typer.echo(f"{report.customers:,} customers folded again from {report.interactions:,} interactions.")
+    if not report.different:
+        typer.echo("No difference.")
+        return
+    show([one._asdict() for one in report.differences[:SHOWN]], as_json=False)
+    if (rest := report.parts.total() - SHOWN) > 0:
+        typer.echo(f"... and {rest:,} more" + (": --json has the first 1,000" if rest > 0 else ""))
+    parts = ", ".join(f"{part} ({count:,})" for part, count in report.parts.most_common())
+    did = "nothing was repaired" if dry_run else f"{report.repaired:,} repaired"
+    typer.echo(f"{report.different:,} customers differed, {did}: {parts}")
+    if not dry_run and report.repaired < report.different:
+        typer.echo("Those not repaired have no interactions that could be read: restore the table interactions.")
