@@ -10,6 +10,7 @@ import msgspec
 
 from tierwise.domain.interaction import CHANNELS, Interaction, decode
 from tierwise.domain.money import minor_units
+from tierwise.domain.override import entry_of, is_override
 from tierwise.stream.port import Partition, Record, Slice
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -86,6 +87,8 @@ def decode_record(value: bytes) -> Interaction:
         raise Unusable("invalid_time", "time: needs a zone and a year from 1970 to 2148")
     if "amount" in interaction.properties:
         _check_amount(interaction.properties["amount"])
+    if is_override(interaction):
+        _check_override(interaction)
     return interaction
 
 
@@ -96,6 +99,13 @@ def _check_amount(amount: object) -> None:
         fits = False
     if not fits:
         raise Unusable("invalid_amount", "properties.amount: not a decimal of at most 12 digits before the point")
+
+
+def _check_override(interaction: Interaction) -> None:
+    try:
+        entry_of(interaction, time_us=0)
+    except ValueError as error:
+        raise Unusable("invalid_override", f"properties: {error}") from error
 
 
 def _texts(interaction: Interaction) -> list[str]:

@@ -43,7 +43,7 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Show the dead letters that were not replayed yet."""
         found = uvloop.run(_list(_settings(), reason, replayed=replayed, limit=limit))
-        show([_row(one) for one in found], as_json=as_json)
+        show([_row(one) if as_json else _brief(one) for one in found], as_json=as_json)
 
     @letters.command("show")
     def show_one(
@@ -96,6 +96,16 @@ def _row(letter: Letter) -> dict[str, Any]:
         **msgspec.structs.asdict(letter),
         "created_at": rfc3339(letter.created_at),
         "replayed_at": rfc3339(replayed) if replayed else None,
+    }
+
+
+def _brief(letter: Letter) -> dict[str, Any]:
+    return {
+        "id": letter.id,
+        "created_at": letter.created_at.strftime("%Y-%m-%d %H:%M:%S"),
+        "record": f"{letter.topic}[{letter.partition}]:{letter.position}",
+        "reason": f"{letter.reason} (replayed)" if letter.replayed_at else letter.reason,
+        "detail": letter.detail,
     }
 
 

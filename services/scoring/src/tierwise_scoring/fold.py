@@ -12,6 +12,8 @@ from tierwise.domain.attributes import Attributes
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.match import match, microseconds, touches
+from tierwise.domain.override import entry_of as override_entry
+from tierwise.domain.override import is_override
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
 from tierwise.security.values import seal_values
@@ -70,6 +72,8 @@ def _fold_attributes(
         if one.attributes:
             sealed = seal_values(one.attributes, vault)
             entries = [*entries, *attribute.entries_of(sealed, time_us=microseconds(one), key=one.key)]
+        if is_override(one):
+            entries = [*entries, override_entry(one, time_us=microseconds(one))]
         if entries:
             attribute.merge(attributes[customer], entries)
             moved[customer] = True

@@ -21,6 +21,7 @@ from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
+from tierwise.domain.override import is_override, next_expiry
 from tierwise.domain.review import NEVER, next_review
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
@@ -145,7 +146,7 @@ def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
 
     def cause_of(index: int) -> Cause:
         one = work.interactions[last[index]]
-        kind = "interaction" if one.batch is None else "import"
+        kind = "override" if is_override(one) else "interaction" if one.batch is None else "import"
         return Cause(kind, one.id, scoring.source_ids[one.source], not loud[index])
 
     merges = [merge_of(int(work.winner[index]), customers.ids[index]) for index in np.flatnonzero(~work.live).tolist()]
@@ -197,7 +198,8 @@ def _due(work: _Work, folded: Folded, after: Classifications) -> Due:
     rulebook = work.scoring.rulebook
     day = next_review(folded.ledgers, after.result, rulebook.days.day_of(work.now), rulebook)
     day[~work.live] = NEVER
-    return due_at(work.resolution.customers.ids, day, rulebook)
+    expiries = [next_expiry(held, work.now) for held in folded.attributes]
+    return due_at(work.resolution.customers.ids, day, expiries, rulebook)
 
 
 def _timeline(work: _Work) -> list[tuple[Any, ...]]:

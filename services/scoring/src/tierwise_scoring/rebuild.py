@@ -27,6 +27,7 @@ from tierwise_scoring.check import COLUMNS, Checked, check
 from tierwise_scoring.difference import Difference
 from tierwise_scoring.facets import facets_of, write_facets
 from tierwise_scoring.relay import CHANNEL
+from tierwise_scoring.reviews import Due, write_reviews
 
 DIFFERENCES_KEPT: Final = 1_000
 _PAGE: Final = 1_000
@@ -154,6 +155,9 @@ async def repair(tx: asyncpg.Connection, checked: Checked, *, quiet: bool) -> No
     today = date_of(rulebook.days.day_of(now))
     await _write(tx, checked, sequences, [today if moved else None for moved in stage_moved])
     await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
+    # When time would change them is not known any more: the sweep brings them to today and says when again.
+    repaired = [rows[index]["id"] for index in checked.repairable]
+    await write_reviews(tx, Due(repaired, [now] * len(repaired), []))
     if changes:
         await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
 

@@ -17,7 +17,7 @@ from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
-from tierwise_scoring.rebuild import Rebuild, Report
+from tierwise_scoring.rebuild import DIFFERENCES_KEPT, Rebuild, Report
 
 SHOWN = 50
 
@@ -94,15 +94,15 @@ def _document(report: Report) -> dict[str, Any]:
 
 def _tell(report: Report, *, dry_run: bool) -> None:
     """The differences and their number on stdout."""
-    typer.echo(f"{report.customers:,} customers folded again from {report.interactions:,} interactions.")
+    typer.echo(f"Customers folded again: {report.customers:,}, from interactions: {report.interactions:,}")
     if not report.different:
         typer.echo("No difference.")
         return
     show([one._asdict() for one in report.differences[:SHOWN]], as_json=False)
     if (rest := report.parts.total() - SHOWN) > 0:
-        typer.echo(f"... and {rest:,} more" + (": --json has the first 1,000" if rest > 0 else ""))
-    parts = ", ".join(f"{part} ({count:,})" for part, count in report.parts.most_common())
-    did = "nothing was repaired" if dry_run else f"{report.repaired:,} repaired"
-    typer.echo(f"{report.different:,} customers differed, {did}: {parts}")
+        typer.echo(f"... and {rest:,} more: --json names the first {DIFFERENCES_KEPT:,}")
+    parts = ", ".join(f"{part}: {count:,}" for part, count in report.parts.most_common())
+    did = "nothing was repaired" if dry_run else f"repaired: {report.repaired:,}"
+    typer.echo(f"Customers that differed: {report.different:,}, {did} ({parts})")
     if not dry_run and report.repaired < report.different:
         typer.echo("Those not repaired have no interactions that could be read: restore the table interactions.")

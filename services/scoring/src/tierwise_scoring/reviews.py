@@ -21,15 +21,22 @@ class Due(NamedTuple):
     never: list[int]
 
 
-def due_at(ids: Sequence[int], day: Ints, rulebook: Rulebook) -> Due:
-    """`day[i]`: the business day of customer `ids[i]`, or NEVER."""
-    midnight = {number: rulebook.days.midnight(number) for number in np.unique(day[day != NEVER]).tolist()}
-    pairs = list(zip(ids, day.tolist(), strict=True))
-    return Due(
-        [id_ for id_, number in pairs if number != NEVER],
-        [midnight[number] for _, number in pairs if number != NEVER],
-        [id_ for id_, number in pairs if number == NEVER],
-    )
+def due_at(ids: Sequence[int], day: Ints, expiries: Sequence[datetime | None], rulebook: Rulebook) -> Due:
+    """`day[i]`: the business day at whose midnight customer `ids[i]` is due, or NEVER; `expiries[i]`: the moment at
+    which the first of its overrides ends, if any."""
+    midnight: dict[int, datetime | None] = {
+        number: rulebook.days.midnight(number) for number in np.unique(day[day != NEVER]).tolist()
+    }
+    midnights = [midnight.get(number) for number in day.tolist()]
+    moments = [_earlier(pair) for pair in zip(midnights, expiries, strict=True)]
+    due = [(id_, moment) for id_, moment in zip(ids, moments, strict=True) if moment is not None]
+    never = [id_ for id_, moment in zip(ids, moments, strict=True) if moment is None]
+    return Due([id_ for id_, _ in due], [moment for _, moment in due], never)
+
+
+def _earlier(moments: tuple[datetime | None, datetime | None]) -> datetime | None:
+    first, second = moments
+    return first if second is None or (first is not None and first <= second) else second
 
 
 async def write_reviews(tx: asyncpg.Connection, due: Due) -> None:

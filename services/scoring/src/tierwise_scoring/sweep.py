@@ -21,6 +21,7 @@ from tierwise.db.rulebooks import Rulebooks
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import attribute_columns, classify
+from tierwise.domain.override import next_expiry
 from tierwise.domain.review import next_review
 from tierwise_scoring import store
 from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in
@@ -88,8 +89,8 @@ class Sweeper:
         now = max(now, customers.classified_at)
         today = rulebook.days.day_of(now)
         ledgers = ledger.unpack(customers.ledgers)
-        columns = attribute_columns([attributes.unpack(one) for one in customers.attributes], rulebook)
-        after = classify(ledgers, columns, now, rulebook)
+        held = [attributes.unpack(one) for one in customers.attributes]
+        after = classify(ledgers, attribute_columns(held, rulebook), now, rulebook)
         before = store.results_of(customers, rulebook)
         changes = change_rows(
             found_in(before, customers.born, after, rulebook, of=customers.born),
@@ -103,7 +104,9 @@ class Sweeper:
         await write_reviewed(tx, found, now, date_of(today))
         moved = np.flatnonzero(facets_moved(before, after.result)).tolist()
         await write_facets(tx, [(customers.ids[index], facets_of(after.result[index], rulebook)) for index in moved])
-        await write_reviews(tx, due_at(customers.ids, next_review(ledgers, after.result, today, rulebook), rulebook))
+        expiries = [next_expiry(one, now) for one in held]
+        day = next_review(ledgers, after.result, today, rulebook)
+        await write_reviews(tx, due_at(customers.ids, day, expiries, rulebook))
         if changes:
             await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
             await tx.execute("SELECT pg_notify($1, '')", CHANNEL)

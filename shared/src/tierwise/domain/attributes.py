@@ -28,6 +28,9 @@ class Entry(NamedTuple):
 
 Attributes = dict[str, Entry]
 
+RESERVED = ("acquisition.", "override.")
+"""Prefixes of the attributes that Tierwise makes itself; a source cannot send them."""
+
 _encoder = msgspec.msgpack.Encoder(order="sorted")
 _decoder = msgspec.msgpack.Decoder(dict[str, Entry])
 _EMPTY = _encoder.encode({})

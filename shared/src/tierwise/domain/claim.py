@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from tierwise.domain.amount import AMOUNT_RULE, decimal_amount, is_currency
+from tierwise.domain.attributes import RESERVED
 from tierwise.domain.identifier import IDENTIFIER_CHARACTERS_MAX, InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS, IDENTIFIER_KINDS, Interaction, encode
 from tierwise.domain.rejection import InvalidInteraction
@@ -105,6 +106,9 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
     if trust.attributes is not None and not trust.attributes.issuperset(attributes):
         name = min(attributes.keys() - trust.attributes)
         raise InvalidInteraction("attribute_not_allowed", f"attributes.{name}", "This source may not assert it")
+    for name in attributes:
+        if name.startswith(RESERVED):
+            raise InvalidInteraction("reserved_attribute", f"attributes.{name}", "Tierwise makes this attribute itself")
     if "amount" in properties or "currency" in properties:
         properties = _checked_money(properties)
     id = claim.id  # noqa: A001

@@ -13,6 +13,7 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
+from tierwise.domain import override
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.history import History
 from tierwise.domain.ledger import Ints, Ledgers
@@ -21,6 +22,9 @@ from tierwise.domain.rulebook.evaluate import Column, number, truth
 
 LOOK_BACK_DAYS = 90
 """A threshold's switch looks back so many daily closes for one that lies outside its band."""
+
+OVERRIDES = "override"
+"""The column of what was set by hand: `override.Overrides`, None for most."""
 
 _LOOK_BACK = (1, 8, 30, LOOK_BACK_DAYS + 1)  # in strides: most are decided within a week
 _FADED_MAX = 1 << 40  # keeps count * fading * each, and their sum, far below 2**63
@@ -39,7 +43,8 @@ class Classifications:
 def classify(ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, rulebook: Rulebook) -> Classifications:
     """`attributes`: the columns that `attribute_columns` makes, each of `ledgers.customers` elements.
 
-    `now` is aware; only its business day matters. Rows of later days do not exist yet.
+    `now` is aware; only its business day matters, but for overrides. Rows of later days do not exist yet. What a
+    person has overridden is set last: rules see what is computed.
     """
     today = rulebook.days.day_of(now)
     history = History(ledgers, attributes, today, rulebook)
@@ -55,16 +60,21 @@ def classify(ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, 
     _tier(result, history, rulebook)
     for index, tag in enumerate(rulebook.tags):
         result["tags"][:, index] = _first_that_holds([partial(truth, when, history) for when in tag.conditions])
+    override.apply(result, attributes[OVERRIDES].tolist(), now, rulebook)
     return Classifications(result, parts)
 
 
 def attribute_columns(customers: Sequence[Attributes], rulebook: Rulebook) -> dict[str, Column]:
-    """The attributes that the rulebook names, as columns; None where a customer has none."""
+    """The attributes that the rulebook names, as columns; None where a customer has none. And OVERRIDES."""
     columns = {}
     for name in rulebook.attributes:
         column = np.empty(len(customers), object)
         column[:] = [entry.value if (entry := held.get(name)) else None for held in customers]
         columns[name] = column
+    columns[OVERRIDES] = np.empty(len(customers), object)
+    for index, held in enumerate(customers):
+        if held and (given := override.overrides_of(held)):
+            columns[OVERRIDES][index] = given
     return columns
 
 

@@ -34,6 +34,10 @@ PASSIVE = {
 """What is done to a customer rather than by them; everything of the channel crm is, too."""
 
 
+UNCOUNTED = frozenset({("crm", "override")})
+"""On the timeline, but neither done by nor with the customer: no occurrence of any signal."""
+
+
 def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
     """The ledger rows that the interactions make, unordered, with the *index of the interaction* as `customer`."""
     day, second = _days(interactions, rulebook)
@@ -48,6 +52,8 @@ def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
             values.append(np.zeros(len(which), np.int64) if value is None else value)
 
     for (channel, type_), which in _by_kind(interactions).items():
+        if (channel, type_) in UNCOUNTED:
+            continue
         scope = _Properties(interactions, which, day, second)
         active = _active(scope, channel, type_)
         add(activity_name(channel, active=True), which[active])

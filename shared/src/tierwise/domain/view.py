@@ -7,9 +7,10 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, override
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
+from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.ledger import Ledgers, run_starts, signal_id
@@ -54,7 +55,8 @@ def current_view(
     `open_attributes` opens sealed values, or masks them."""
     rows = ledger.unpack([customer.ledger])
     counts = _counts(rows)
-    held = attributes.values(attributes.unpack(customer.attributes))
+    all_held = attributes.unpack(customer.attributes)
+    held = {name: value for name, value in attributes.values(all_held).items() if not name.startswith(override.PREFIX)}
     first_touch, last_touch = held.pop(FIRST_TOUCH, None), held.pop(LAST_TOUCH, None)
     result = np.frombuffer(customer.result, rulebook.result)[0]
     tier, level = rulebook.tier_names[result["tier"]], rulebook.level_names[result["level"]]
@@ -82,7 +84,7 @@ def current_view(
         "preferred_channel": _preferred_channel(rows, rulebook.days.day_of(customer.classified_at)),
         "owner": held.get("owner"),
         "strategy": _strategy(rulebook, tier=tier, intent=level, stage=stage),
-        "overrides": [],
+        "overrides": _overrides(customer, rows, all_held, rulebook),
         "orders": _orders(rows, rulebook),
         "first_seen": rfc3339(customer.first_seen),
         "last_seen": rfc3339(customer.last_seen),
@@ -105,6 +107,29 @@ def tags_of(result: Any, rulebook: Rulebook) -> list[tuple[str, str, str]]:
 _ACTIVITY_IDS = {
     (channel, active): signal_id(activity_name(channel, active)) for channel in CHANNELS for active in (True, False)
 }
+
+
+def _overrides(
+    customer: StoredCustomer, rows: Ledgers, held: attributes.Attributes, rulebook: Rulebook
+) -> list[dict[str, Any]]:
+    """What was set by hand and holds, with what is computed beside it."""
+    given = {aspect: one for aspect, one in override.overrides_of(held).items() if one.holds(customer.classified_at)}
+    if not given:
+        return []
+    columns = attribute_columns([held], rulebook)
+    columns[OVERRIDES] = np.array([None], object)
+    computed = classify(rows, columns, customer.classified_at, rulebook).result[0]
+    return [
+        {
+            "aspect": aspect,
+            "value": one.value,
+            "computed": override.value_of(computed, aspect, rulebook),
+            "reason": one.reason,
+            "author": one.author,
+            "expires": None if one.expires is None else rfc3339(one.expires),
+        }
+        for aspect, one in sorted(given.items())
+    ]
 
 
 def _counts(rows: Ledgers) -> dict[int, int]:

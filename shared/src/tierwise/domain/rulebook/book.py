@@ -222,7 +222,7 @@ class Rulebook:
 
 
 FIRST_TOUCH, LAST_TOUCH = "acquisition.first", "acquisition.last"
-"""Attributes that the rulebook's acquisition rules make. Sources cannot send them: their names have a dot."""
+"""Attributes that the rulebook's acquisition rules make; their prefix is reserved."""
 
 OTHER = "other"
 """The interest of every value that the rulebook does not list."""

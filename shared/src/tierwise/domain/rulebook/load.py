@@ -5,6 +5,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfoNotFoundError
 
 import numpy as np
@@ -12,6 +13,7 @@ import yaml
 from pydantic import ValidationError
 
 from tierwise.domain.calendar import BusinessDays, day_number
+from tierwise.domain.document import load_yaml
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.ledger import signal_id
 from tierwise.domain.rulebook.book import (
@@ -53,7 +55,7 @@ SCOPE_STAGE = (*SCOPE_INTENT, "stage")
 
 
 class RulebookError(ValueError):
-    """`errors`: each says where and what, in the order of the document."""
+    """`errors`: each says where and what, `intent.points.pricing_view: ...`, in the order of the document."""
 
     def __init__(self, errors: list[str]) -> None:
         super().__init__("\n".join(errors))
@@ -67,15 +69,28 @@ def default_text() -> str:
 
 def load(text: str) -> Rulebook:
     """Raises RulebookError."""
+    return _Loader(read(text)).load()
+
+
+def read(text: str) -> Document:
+    """The document, of the right form, its meaning unchecked. Raises RulebookError."""
     try:
-        document = Document.model_validate(yaml.safe_load(text))
+        return Document.model_validate(load_yaml(text))
     except yaml.YAMLError as error:
         raise RulebookError([f"not YAML: {error}"]) from error
     except ValidationError as error:
-        raise RulebookError(
-            [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
-        ) from error
-    return _Loader(document).load()
+        raise RulebookError(list(dict.fromkeys(_misfit(entry) for entry in error.errors()))) from error
+
+
+def _misfit(entry: Any) -> str:
+    """One of pydantic's errors: without the names of a union's branches, and of its own words."""
+    parts = [str(part) for part in entry["loc"]]
+    place = ".".join(part for part in parts if part not in ("str", "[key]") and not part.startswith("tuple["))
+    if not place:
+        return "the rulebook: has to be a YAML mapping of names to what they mean"
+    if entry["type"] == "extra_forbidden":
+        return f"{place}: is no word that is known here"
+    return f"{place}: {entry['msg'].removeprefix('Value error, ')}"
 
 
 class _Loader:
@@ -230,7 +245,7 @@ class _Loader:
         say = self._errors.append
         for name in document.intent.points:
             if name not in document.signals:
-                say(f"intent.points: {_unknown('signal', name, document.signals)}")
+                say(f"intent.points.{name}: {_unknown('signal', name, document.signals)}")
         previous = 100.1
         for name, level in document.intent.levels.items():
             if level.leave > level.enter:
