@@ -42,7 +42,8 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Points:
-    """`each` and `at_most` in 1/1000 point; `fading[age in days]` of FADING_BITS bits, 0 from its end on."""
+    """`each` and `at_most` in 1/1000 point; `fading[age in days]` of FADING_BITS bits; the last is 0,
+    and stands for all ages after it."""
 
     signal: str
     each: int

@@ -36,9 +36,13 @@ Floats = npt.NDArray[np.float64]
 
 
 class Environment(Protocol):
-    """What names and functions mean where an expression is evaluated. Columns have `rows` elements."""
+    """What names and functions mean where an expression is evaluated. Columns have `rows` elements.
+
+    `kept`: takes the column of every node that is evaluated, by the node's `id`; None: nobody asks for them.
+    """
 
     rows: int
+    kept: dict[int, Column] | None
 
     def name(self, name: str) -> Column: ...
 
@@ -59,7 +63,10 @@ def walk(node: Node) -> list[Node]:
 
 def evaluate(node: Node, environment: Environment) -> Column:
     """The node's column."""
-    return _EVALUATE[type(node)](node, environment)
+    column = _EVALUATE[type(node)](node, environment)
+    if environment.kept is not None:
+        environment.kept[id(node)] = column
+    return column
 
 
 def truth(node: Node, environment: Environment) -> npt.NDArray[np.bool_]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from difflib import get_close_matches
 from importlib.resources import files
 from itertools import pairwise
 from typing import Any
@@ -33,25 +32,16 @@ from tierwise.domain.rulebook.book import (
     Tag,
     folding_bytes,
 )
-from tierwise.domain.rulebook.evaluate import walk
-from tierwise.domain.rulebook.expressions import Call, Days, ExpressionError, Name, Node, parse
+from tierwise.domain.rulebook.check import Scope, Unit, check, unknown
+from tierwise.domain.rulebook.expressions import ExpressionError, Node, Truth, parse
 from tierwise.domain.rulebook.schema import Document, Match
 from tierwise.domain.rulebook.schema import Points as PointsDocument
 
-FUNCTIONS = {
-    # name: (signals, takes a window)
-    "count": (1, True),
-    "sum": (1, True),
-    "days_since": (1, False),
-    "days_since_first": (1, False),
-    "active_days": (1, True),
-    "longest_gap": (1, False),
-    "share": (2, True),
-    "trend": (1, True),
-}
-WINDOW_NEEDED = frozenset({"trend"})
-SCOPE_INTENT = ("intent", "intent.level")
-SCOPE_STAGE = (*SCOPE_INTENT, "stage")
+_PROPERTIES = Scope(None)
+"""Of a `where`: the properties of one interaction."""
+
+_BUILT_IN = frozenset({"purchase", "refund"})
+"""Signals that the product itself asks for: the orders of the current view."""
 
 
 class RulebookError(ValueError):
@@ -63,8 +53,19 @@ class RulebookError(ValueError):
 
 
 def default_text() -> str:
-    """The rulebook that comes with Tierwise."""
-    return files("tierwise.domain.rulebook").joinpath("default.yaml").read_text(encoding="utf-8")
+    """The rulebook that an empty database gets."""
+    return ready_text("default")
+
+
+def ready_rulebooks() -> list[str]:
+    """The names of the rulebooks that come with Tierwise."""
+    names = (entry.name for entry in files("tierwise.domain.rulebook").iterdir())
+    return sorted(name.removesuffix(".yaml") for name in names if name.endswith(".yaml"))
+
+
+def ready_text(name: str) -> str:
+    """The text of one of `ready_rulebooks`."""
+    return files("tierwise.domain.rulebook").joinpath(f"{name}.yaml").read_text(encoding="utf-8")
 
 
 def load(text: str) -> Rulebook:
@@ -107,8 +108,7 @@ class _Loader:
         days = self._days()
         self._check()
         intent, tiers = document.intent, document.tiers
-        dimension_names = tuple(f"tier.{name}" for name in tiers.dimensions)
-        whole_scope = (*SCOPE_STAGE, "tier", "tier.score", *dimension_names)
+        fits, stages, dimensions, tags = self._scopes()
         rulebook = Rulebook(
             version=document.version,
             days=days,
@@ -128,7 +128,7 @@ class _Loader:
             ),
             points=tuple(_points(name, points) for name, points in intent.points.items()),
             fit=tuple(
-                Fit(fit.name, self._expression(f"intent.fit.{fit.name}", fit.when, ()), _milli(fit.points))
+                Fit(fit.name, self._condition(f"intent.fit.{fit.name}", fit.when, fits), _milli(fit.points))
                 for fit in intent.fit
             ),
             half_score=_milli(intent.half_score),
@@ -137,13 +137,13 @@ class _Loader:
             ),
             level_otherwise=intent.otherwise,
             stages=tuple(
-                Stage(stage.stage, self._expression(f"lifecycle.{stage.stage}", stage.when, SCOPE_INTENT))
+                Stage(stage.stage, self._condition(f"lifecycle.{stage.stage}", stage.when, stages))
                 for stage in document.lifecycle
             ),
             dimensions=tuple(
                 Dimension(
                     name,
-                    self._expression(f"tiers.dimensions.{name}.metric", dimension.metric, SCOPE_STAGE),
+                    self._expression(f"tiers.dimensions.{name}.metric", dimension.metric, dimensions, Unit.NUMBER),
                     round(dimension.weight * MILLI),
                     (tuple(dimension.scale), tuple(dimension.scale.values())),
                 )
@@ -157,7 +157,7 @@ class _Loader:
                     name,
                     tuple(values),
                     tuple(
-                        self._expression(f"tags.{family}.{name}.{value}", condition, whole_scope)
+                        self._condition(f"tags.{family}.{name}.{value}", condition, tags)
                         for value, condition in values.items()
                     ),
                 )
@@ -175,7 +175,7 @@ class _Loader:
                 document.interests.model_dump(),
             ),
         )
-        self._check_ids(rulebook)
+        self._check_signals(rulebook)
         if self._errors:
             raise RulebookError(self._errors)
         return rulebook
@@ -189,63 +189,58 @@ class _Loader:
 
     def _matcher(self, place: str, match: Match) -> Matcher:
         if match.channel is not None and match.channel not in CHANNELS:
-            self._errors.append(f"{place}.channel: {_unknown('channel', match.channel, CHANNELS)}")
+            self._errors.append(f"{place}.channel: {unknown('channel', match.channel, CHANNELS)}")
         where = None
         if match.where is not None:
-            where = self._expression(f"{place}.where", match.where, None)
+            where = self._condition(f"{place}.where", match.where, _PROPERTIES)
         types = (match.type,) if isinstance(match.type, str) else match.type
         return Matcher(match.channel, types, where)
 
-    def _expression(self, place: str, text: str, scope: tuple[str, ...] | None) -> Node:
-        """`scope`: the computed values that may be named here beside attributes; None: the properties of one
-        interaction, and no functions."""
+    def _condition(self, place: str, text: str, scope: Scope) -> Node:
+        return self._expression(place, text, scope, Unit.TRUTH)
+
+    def _expression(self, place: str, text: str, scope: Scope, wanted: Unit) -> Node:
         try:
             node = parse(text)
         except ExpressionError as error:
             self._errors.append(f"{place}: {error}")
-            return Days(0, 1)
-        allowed = None if scope is None else (*self._attributes, *scope)
-        signal_arguments: set[int] = set()
-        for part in walk(node):
-            problem = None
-            if isinstance(part, Call):
-                signal_arguments.update(id(argument) for argument in part.arguments)
-                problem = "no functions here" if scope is None else self._call_problem(part)
-            elif isinstance(part, Name) and id(part) not in signal_arguments and allowed is not None:
-                problem = None if part.name in allowed else _unknown("attribute or value", part.name, allowed)
-            if problem:
-                self._errors.append(f"{place}: {ExpressionError(problem, text, part.offset)}")
+            return Truth(0, value=False)
+        checked = check(node, scope, wanted)
+        self._used |= checked.signals
+        self._errors.extend(
+            f"{place}: {ExpressionError(message, text, offset)}" for offset, message in checked.problems
+        )
         return node
 
-    def _call_problem(self, call: Call) -> str | None:
-        if call.function not in FUNCTIONS:
-            return _unknown("function", call.function, FUNCTIONS)
-        signals, takes_window = FUNCTIONS[call.function]
-        names = [argument.name for argument in call.arguments if isinstance(argument, Name)]
-        windows = [argument for argument in call.arguments if isinstance(argument, Days)]
-        well_formed = (
-            len(names) == signals
-            and len(windows) <= takes_window
-            and len(names) + len(windows) == len(call.arguments)
-            and (windows or call.function not in WINDOW_NEEDED)
-        )
-        if not well_formed:
-            window = (", 30d" if call.function in WINDOW_NEEDED else "[, 30d]") if takes_window else ""
-            return f"write {call.function}({', '.join(['signal'] * signals)}{window})"
-        for name in names:
-            if name not in self._document.signals:
-                return _unknown("signal", name, self._document.signals)
-            self._used.add(name)
-        if windows and windows[0].value > self._document.horizon:
-            return f"{windows[0].value}d reaches past the horizon of {self._document.horizon}d"
-        return None
+    def _scopes(self) -> tuple[Scope, Scope, Scope, Scope]:
+        """Of fits, of stages, of tier dimensions and of tags: each sees what is computed before it."""
+        document = self._document
+        texts = {
+            "intent.level": (*document.intent.levels, document.intent.otherwise),
+            "stage": [stage.stage for stage in document.lifecycle],
+            "tier": (*document.tiers.cuts, document.tiers.otherwise),
+        }
+        scores = dict.fromkeys(("tier.score", *(f"tier.{name}" for name in document.tiers.dimensions)), Unit.NUMBER)
+        known = [
+            dict.fromkeys(self._attributes, Unit.ANY),
+            {"intent": Unit.NUMBER, "intent.level": Unit.TEXT},
+            {"stage": Unit.TEXT},
+            {"tier": Unit.TEXT, **scores},
+        ]
+        names: dict[str, Unit] = {}
+        scopes = []
+        for more in known:
+            names = {**names, **more}
+            scopes.append(Scope(names, document.signals, document.horizon, texts))
+        fits, stages, dimensions, tags = scopes
+        return fits, stages, dimensions, tags
 
     def _check(self) -> None:
         document = self._document
         say = self._errors.append
         for name in document.intent.points:
             if name not in document.signals:
-                say(f"intent.points.{name}: {_unknown('signal', name, document.signals)}")
+                say(f"intent.points.{name}: {unknown('signal', name, document.signals)}")
         previous = 100.1
         for name, level in document.intent.levels.items():
             if level.leave > level.enter:
@@ -294,7 +289,10 @@ class _Loader:
             if missing:
                 say(f"labels: missing for {place}: {', '.join(missing)}")
 
-    def _check_ids(self, rulebook: Rulebook) -> None:
+    def _check_signals(self, rulebook: Rulebook) -> None:
+        for signal in rulebook.signals:
+            if signal.name not in rulebook.used | _BUILT_IN:
+                self._errors.append(f"signals.{signal.name}: nothing asks for it: use it in a rule, or take it out")
         by_id: dict[int, str] = {}
         for name in rulebook.signal_names:
             other = by_id.setdefault(signal_id(name), name)
@@ -321,7 +319,7 @@ def _points(signal: str, points: PointsDocument) -> Points:
         _milli(points.each),
         None if points.at_most is None else _milli(points.at_most),
         points.half_life,
-        np.array([factor for factor in fading if factor > 0], np.int64),
+        np.array([*(factor for factor in fading if factor > 0), 0], np.int64),
     )
 
 
@@ -337,8 +335,3 @@ def _ascending(values: Iterable[float]) -> bool:
 def _monotonic(values: Iterable[float]) -> bool:
     listed = list(values)
     return listed in (sorted(listed), sorted(listed, reverse=True))
-
-
-def _unknown(what: str, name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=1)
-    return f"unknown {what} {name!r}" + (f"; did you mean {near[0]!r}?" if near else "")
