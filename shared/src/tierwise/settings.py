@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     scoring_host: str = "127.0.0.1"
     scoring_batch_max: int = Field(default=5_000, ge=1, description="Interactions in one transaction")
-    scoring_linger_ms: int = Field(default=20, ge=0, description="How long a batch waits to fill")
+    scoring_read_wait_ms: int = Field(default=200, ge=0, description="How long a read waits for the first record")
 
     @field_validator("secret_key", mode="before")
     @classmethod

@@ -6,7 +6,6 @@ read returns what there is, so they are small when the worker keeps up, and full
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -19,9 +18,10 @@ from tierwise.settings import Settings
 from tierwise.stream.port import Partition, PositionLost, Reader, Stream, StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
 from tierwise_scoring import store
-from tierwise_scoring.batch import Batch, DeadLetter, decode_slices
+from tierwise_scoring.batch import Batch, decode_slices
 from tierwise_scoring.identity import IdentityContended
 from tierwise_scoring.metrics import ScoringMetrics
+from tierwise_scoring.poison import RECORD_FAULTS, without_culprits
 from tierwise_scoring.positions import read_positions, reset_positions
 from tierwise_scoring.process import Outcome, Scoring, process
 from tierwise_scoring.relay import CHANNEL
@@ -32,7 +32,6 @@ log = structlog.get_logger()
 GROUP: Final = "tierwise-scoring"
 _PAUSE_S: Final = 0.5
 _PAUSE_MAX_S: Final = 5.0
-_CULPRITS_SHARE_MAX: Final = 0.5  # where more of a batch fails than this, the fault is not the records'
 
 
 class Worker:
@@ -83,7 +82,7 @@ class Worker:
                 await self._committed()
                 await self._rewind(reader)
             slices = await reader.read(
-                max_records=self._settings.scoring_batch_max, max_wait_ms=self._settings.scoring_linger_ms
+                max_records=self._settings.scoring_batch_max, max_wait_ms=self._settings.scoring_read_wait_ms
             )
         except PositionLost as error:
             if not self._resetting:
@@ -135,29 +134,34 @@ class Worker:
     async def _commit(self, batch: Batch, epoch: int) -> None:
         """Process the batch, trying again while the database is away, until it is in or not ours any more."""
         pause_s = _PAUSE_S
+        fault: Exception | None = None
         while epoch == self._epoch:
             try:
+                if fault is not None:
+                    batch, fault = await without_culprits(batch, fault, self._trial), None
                 with self._metrics.batch_seconds.time():
                     outcome = await self._transaction(batch)
+                self._metrics.count(batch, outcome)
+                return
             except PositionTaken as error:
                 log.warning("batch_dropped", reason=str(error))
                 self._epoch += 1
                 self._rewinding = True
                 return
-            except (IdentityContended, *DATABASE_ERRORS) as error:
-                if not isinstance(error, IdentityContended) and not is_transient(error):
-                    batch = await self._without_culprits(batch, error)
-                    continue
-                if self._stopping.is_set():
-                    return  # read again after the next start
-                log.warning("batch_waits", reason=type(error).__name__)
-                await asyncio.sleep(pause_s)
-                pause_s = min(pause_s * 2, _PAUSE_MAX_S)
-            except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-                batch = await self._without_culprits(batch, error)
-            else:
-                self._metrics.count(batch, outcome)
-                return
+            except (IdentityContended, *DATABASE_ERRORS, *RECORD_FAULTS) as error:
+                if isinstance(error, IdentityContended) or is_transient(error):
+                    if self._stopping.is_set():
+                        return  # read again after the next start
+                    log.warning("batch_waits", reason=type(error).__name__)
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(pause_s * 2, _PAUSE_MAX_S)
+                elif fault is not None:
+                    raise  # it is not for the records
+                else:
+                    fault = error
+
+    async def _trial(self, batch: Batch) -> None:
+        await self._transaction(batch, keep=False)
 
     async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
         await self._know_sources(batch)
@@ -175,39 +179,3 @@ class Worker:
         if missing := {one.source for one in batch.interactions} - self._source_ids.keys():
             async with self._engine.begin() as connection:
                 self._source_ids |= await store.source_ids(await driver_connection(connection), missing)
-
-    async def _without_culprits(self, batch: Batch, error: Exception) -> Batch:
-        """The batch with the interactions that fail by themselves as dead letters, found by halving: their
-        neighbours are processed, and the positions move. Raises `error` where the fault lies elsewhere."""
-        culprits = await self._culprits(batch, range(len(batch.interactions)))
-        if not culprits or len(culprits) > max(1, _CULPRITS_SHARE_MAX * len(batch.interactions)):
-            raise error
-        log.error("interactions_fail", count=len(culprits), error=type(error).__name__)
-        letters = [
-            DeadLetter(*batch.records[index], "unprocessable", f"{type(why).__name__} while it was processed")
-            for index, why in culprits.items()
-        ]
-        kept = [index for index in range(len(batch.interactions)) if index not in culprits]
-        return replace(
-            batch,
-            interactions=[batch.interactions[index] for index in kept],
-            records=[batch.records[index] for index in kept],
-            dead_letters=[*batch.dead_letters, *letters],
-        )
-
-    async def _culprits(self, batch: Batch, part: Sequence[int]) -> dict[int, Exception]:
-        trial = replace(batch, interactions=[batch.interactions[index] for index in part], dead_letters=[])
-        try:
-            await self._transaction(trial, keep=False)
-        except DATABASE_ERRORS as error:
-            if is_transient(error):
-                raise
-            failure: Exception = error
-        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-            failure = error
-        else:
-            return {}
-        if len(part) == 1:
-            return {part[0]: failure}
-        half = len(part) // 2
-        return await self._culprits(batch, part[:half]) | await self._culprits(batch, part[half:])

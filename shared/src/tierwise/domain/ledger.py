@@ -149,9 +149,9 @@ def fold_version_of(packed: bytes) -> int:
 
 
 def compact(ledgers: Ledgers, horizon_day: int) -> Ledgers:
-    """Fold all rows before `horizon_day` into at most two a signal: the first day, and the last one, which takes
-    every count and value but the first day's own. Totals, first day and last second stay exact, and folding,
-    merging and compacting in any order end with the same rows."""
+    """Fold all rows before `horizon_day` into at most two a signal: the first day, which keeps nothing but the day and
+    its last second, and the last one, which takes every count and value. Totals, first day and last second stay
+    exact; folding, merging and compacting in any order end with the same rows."""
     old = ledgers.day < horizon_day
     if not old.any():
         return ledgers
