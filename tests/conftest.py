@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.database import TestServer, test_server, test_settings
+from tests.support.kafka import GIVEN, Broker, start_broker
 from tierwise.db.engine import open_engine
 from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
@@ -38,6 +39,17 @@ async def postgres(short_dir: Path) -> AsyncIterator[TestServer]:
     """The PostgreSQL that all tests share, with a migrated template."""
     async with test_server(short_dir) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker | None]:
+    """The broker that all tests share; None when one was given."""
+    if GIVEN:
+        yield None
+        return
+    broker = start_broker(tmp_path_factory.mktemp("kafka"))
+    yield broker
+    broker.stop()
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from tests.support.database import TestServer, test_settings
-from tests.support.kafka import GIVEN, Broker, start_broker
+from tests.support.kafka import GIVEN, Broker
 from tests.support.proxy import Proxy
 from tierwise.db.engine import engine_of
 from tierwise.security.personal import open_vault
@@ -113,17 +113,6 @@ class KafkaLog:
             yield admin
         finally:
             await admin.close()
-
-
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker | None]:
-    """The broker that all tests share; None when one was given."""
-    if GIVEN:
-        yield None
-        return
-    broker = start_broker(tmp_path_factory.mktemp("kafka"))
-    yield broker
-    broker.stop()
 
 
 @pytest.fixture(scope="session")

@@ -2,27 +2,23 @@
 
 import asyncio
 import random
-import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import msgspec
 import psutil  # type: ignore[import-untyped]
-import pytest
 from aiokafka import AIOKafkaProducer
 
-from tests.load.bench import Result, Unmeasurable, benchmark
+from tests.load.bench import Result, benchmark
+from tests.load.running import own_broker, own_directory, own_process
 from tests.load.sender import Order, Sent, ordered, request
 from tests.support.database import test_server, test_settings
 from tests.support.ingest import write_key
-from tests.support.kafka import Broker, start_broker
+from tests.support.services import free_port
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import migrate
 from tierwise.security.personal import open_vault
@@ -165,76 +161,17 @@ async def bare_send_batch(settings: Settings, bodies: list[bytes]) -> float:
 @asynccontextmanager
 async def ingest_on_kafka() -> AsyncIterator[Service]:
     """One ingest process on a broker and a database of their own. Raises Unmeasurable."""
-    with _directory() as path, _broker(path / "kafka") as broker:
+    with own_directory() as path, own_broker(path / "kafka") as broker:
         async with test_server(path / "database") as server, server.database() as dsn:
             settings = test_settings(database_url=dsn, data_dir=path).model_copy(
                 update={
                     "kafka_bootstrap_servers": broker.bootstrap_servers,
                     "stream_partitions": PARTITIONS,
-                    "ingest_port": _free_port(),
+                    "ingest_port": free_port(),
                 }
             )
             async with open_engine(settings) as engine:
                 await migrate(settings, engine)
                 key = await write_key(engine, await open_vault(engine, settings))
-            with _process(settings) as process:
+            with own_process("ingest", settings) as process:
                 yield Service(settings, key.secret, process)
-
-
-@contextmanager
-def _directory() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory(prefix="tierwise-load-", ignore_cleanup_errors=True) as directory:
-        path = Path(directory)
-        path.chmod(0o711)  # where we are root the database runs as another user
-        yield path
-
-
-@contextmanager
-def _broker(data: Path) -> Iterator[Broker]:
-    try:
-        broker = start_broker(data)
-    except pytest.skip.Exception as skipped:
-        raise Unmeasurable(str(skipped)) from skipped
-    try:
-        yield broker
-    finally:
-        broker.stop()
-
-
-@contextmanager
-def _process(settings: Settings) -> Iterator[psutil.Process]:
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "TIERWISE_DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
-        "TIERWISE_SECRET_KEY": settings.secret_key[0].get_secret_value(),
-        "TIERWISE_KAFKA_BOOTSTRAP_SERVERS": settings.kafka_bootstrap_servers or "",
-        "TIERWISE_INGEST_PORT": str(settings.ingest_port),
-        "TIERWISE_DATA_DIR": str(settings.data_dir),
-    }
-    command = [sys.executable, "-c", "from tierwise.cli import main; main()", "ingest"]
-    process = subprocess.Popen(command, env=environment, cwd=settings.data_dir)
-    try:
-        _wait_until_ready(process, f"http://127.0.0.1:{settings.ingest_port}/readyz")
-        yield psutil.Process(process.pid)
-    finally:
-        process.terminate()
-        process.wait(20)
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    for _ in range(200):
-        if process.poll() is not None:
-            raise RuntimeError("the service ended at once; what it said stands above")
-        try:
-            if httpx.get(url).status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.1)
-    raise RuntimeError(f"{url} did not become ready")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -26,7 +26,9 @@ def _visit(random: Random) -> Properties:
 
 
 def _order(random: Random) -> Properties:
-    amount: object = random.choice(["0.01", "99.995", "120.005", "1299.00", 15, 0.1, "250000", "999999999999.9999", None])
+    amount: object = random.choice(
+        ["0.01", "99.995", "120.005", "1299.00", 15, 0.1, "250000", "999999999999.9999", None]
+    )
     properties = {"amount": amount, "items": random.choice([1, 3, "4", None]), "category": random.choice(["food", "x"])}
     currency = random.choice(["CNY", "USD", "JPY", "XTS", None])
     return properties if currency is None else properties | {"currency": currency}
@@ -48,6 +50,16 @@ def _lead(random: Random) -> Properties:
     return {"source": random.choice(["partner", "Referral", "exhibition", "google", "门店", "pay per click ads", 3])}
 
 
+def _override(random: Random) -> Properties:
+    aspects = ["tier", "intent", "lifecycle", "tag:behaviour.browsing", "tag:family_0.tag_0_0", "mood"]
+    values = ["A", "Z", "high", "level_1", "churned", "rest", "value_0", None]
+    return {
+        "aspect": random.choice(aspects),
+        "value": random.choice(values),
+        "expires": random.choice(["2024-10-28T00:00:00Z", "2026-11-20T12:00:00+08:00", "2031-01-01T00:00:00Z", None]),
+    }
+
+
 KINDS: tuple[tuple[str, str, Callable[[Random], Properties]], ...] = (
     ("web", "page_view", _visit), ("web", "page_view", _visit), ("web", "product_view", _visit),
     ("web", "search", _nothing), ("web", "form_submitted", _nothing), ("web", "download", _nothing),
@@ -62,7 +74,7 @@ KINDS: tuple[tuple[str, str, Callable[[Random], Properties]], ...] = (
     ("order", "cancelled", _nothing), ("quote", "requested", _nothing), ("quote", "accepted", _nothing),
     ("quote", "rejected", _nothing), ("survey", "answered", _answer), ("service", "complaint", _nothing),
     ("service", "praise", _nothing), ("crm", "lead_created", _lead), ("crm", "qualified", _nothing),
-    ("crm", "disqualified", _nothing), ("crm", "note", _nothing),
+    ("crm", "disqualified", _nothing), ("crm", "note", _nothing), ("crm", "override", _override),
 )  # fmt: skip
 
 ATTRIBUTES: dict[str, tuple[Any, ...]] = {
@@ -72,7 +84,9 @@ ATTRIBUTES: dict[str, tuple[Any, ...]] = {
     "city_tier": (1, 2, 3, "4", 2.5, True, None),
     "gender": ("female", "FEMALE", "male", None),
     "age_group": ("young", "middle", "senior", 7),
+    "birth_year": (1954, 1965, 1966, 1985, 1990, 2004, 2012, 2030, "1990", 90, None),
     "customer_type": ("company", "government"),
+    "hobbies": (["go"], "go", None),
     "shoe_size": (43, "43", None),
 }
 
@@ -82,9 +96,13 @@ AGES_DAYS = (0, 1, 7, 30, 90, 120, 180, 365, 730, 1200)
 
 def random_history(random: Random, now: datetime, zone: ZoneInfo, *, length_max: int = 24) -> list[Interaction]:
     """One customer's interactions, in any order: few or none, around the edges of days and windows, a few of them
-    after `now`, some of them twice."""
+    after `now`, some of them twice, some at the same moment."""
     length = random.choice([0, 1, 2, 5, length_max])
-    history = [_interaction(random, number, _time(random, now, zone)) for number in range(random.randint(0, length))]
+    history: list[Interaction] = []
+    for number in range(random.randint(0, length)):
+        at_once = history and random.random() < 0.1
+        time = history[-1].time if at_once else _time(random, now, zone)
+        history.append(_interaction(random, number, time))
     history += random.choices(history, k=len(history) // 8)
     random.shuffle(history)
     return history

@@ -15,6 +15,8 @@ from tierwise.domain.classify import Classifications, attribute_columns, classif
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ledgers
 from tierwise.domain.match import match, microseconds, touches
+from tierwise.domain.override import entry_of as override_entry
+from tierwise.domain.override import is_override
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.view import tags_of
 
@@ -40,6 +42,8 @@ def attributes_of_all(histories: Sequence[History], rulebook: Rulebook) -> list[
     found = touches([one for one, _ in owned], rulebook)
     for index, (one, held) in enumerate(owned):
         entries = attribute.entries_of(one.attributes, time_us=microseconds(one), key=one.key)
+        if is_override(one):
+            entries.append(override_entry(one, time_us=microseconds(one)))
         attribute.merge(held, [*found.get(index, []), *entries])
     return everyone
 

@@ -19,18 +19,27 @@ SIGNALS: dict[str, dict[str, Any]] = {
     "office": {"where": "hour between 9 and 17 and not weekday in (6, 7)"},
     "opened": {"channel": "email", "type": "opened", "where": "not machine"},
     "stopped": {"type": ["unsubscribed", "complained"]},
-    "talked": {"channel": "call", "type": "completed", "where": "duration_s * 2 >= 120 and direction = \"IN\""},
+    "talked": {"channel": "call", "type": "completed", "where": 'duration_s * 2 >= 120 and direction = "IN"'},
     "happy": {"channel": "survey", "type": "answered", "where": "score >= 9"},
 }
 WINDOWS = ("", ", 1d", ", 7d", ", 30d", ", 180d")
-TEXTS = {"role": "Owner", "occupation": "working*", "gender": "female", "shoe_size": "43", "age_group": "7"}
+TEXTS = {
+    "role": "Owner",
+    "hobbies": "go",
+    "occupation": "working*",
+    "gender": "female",
+    "shoe_size": "43",
+    "age_group": "7",
+}
 
 
 class RandomExpressions:
     """Over these signals, and the computed values of a `scope`."""
 
-    def __init__(self, random: Random, signals: list[str], scope: tuple[str, ...] = ()) -> None:
-        self._random, self._signals, self._scope = random, signals, scope
+    def __init__(
+        self, random: Random, signals: list[str], scope: tuple[str, ...] = (), stages: tuple[str, ...] = ()
+    ) -> None:
+        self._random, self._signals, self._scope, self._stages = random, signals, scope, stages
 
     def condition(self, depth: int = 2) -> str:
         choose = self._random.choice
@@ -40,7 +49,7 @@ class RandomExpressions:
         return choose([self._of_numbers, self._of_attributes, self._of_computed])()
 
     def number(self, depth: int = 2) -> str:
-        """A count, or arithmetic of counts."""
+        """A count, or arithmetic of counts and of what is weighed against them."""
         choose = self._random.choice
         if not depth or self._random.random() < 0.4:
             return self._count()
@@ -50,19 +59,32 @@ class RandomExpressions:
 
     def _count(self) -> str:
         signal, window = self._random.choice(self._signals), self._random.choice(WINDOWS)
-        return self._random.choice([f"count({signal}{window})", f"active_days({signal}{window})"])
+        return self._random.choice([
+            f"count({signal}{window})", f"0.01 * sum({signal}{window})", f"40 * active_days({signal}{window})",
+            f"-0.3 * days_since({signal})", f"2 * share({signal}, {self._random.choice(self._signals)}{window})",
+        ])  # fmt: skip
 
     def _of_numbers(self) -> str:
         choose = self._random.choice
         signal, other, window = choose(self._signals), choose(self._signals), choose(WINDOWS)
-        days = choose([f"days_since({signal})", f"days_since_first({signal})", f"longest_gap({signal})"])
+        days = choose(
+            [
+                f"days_since({signal})",
+                f"days_since_first({signal})",
+                f"longest_gap({signal})",
+                f"active_days({signal}{window})",
+                f"days_since_first({signal}) - days_since({signal})",
+            ]
+        )
         ratio = choose([f"share({signal}, {other}{window})", f"trend({signal}, {choose([1, 7, 30])}d)"])
         left, constants = choose([
             (self.number(), (0, 1, 2, 5)), (days, (0, 1, 7, 30, 90, 365)), (ratio, (0, 0.5, 1, 2)),
             (f"sum({signal}{window})", (0, 0.01, 99.99, 1000)),
         ])  # fmt: skip
         low, high = sorted([choose(constants), choose(constants)])
-        return choose([f"{left} {choose(['=', '!=', '<', '<=', '>', '>='])} {high}", f"{left} between {low} and {high}"])
+        return choose(
+            [f"{left} {choose(['=', '!=', '<', '<=', '>', '>='])} {high}", f"{left} between {low} and {high}"]
+        )
 
     def _of_attributes(self) -> str:
         choose = self._random.choice
@@ -80,7 +102,7 @@ class RandomExpressions:
         known = {
             "intent": f"intent {choose(['<', '>='])} {choose([10, 25, 50])}",
             "intent.level": f'intent.level {choose(["=", "!="])} "level_1"',
-            "stage": 'stage in ("stage_0", "stage_1")',
+            "stage": f'stage in ("{choose(self._stages or ("rest",))}", "rest")',
             "tier": f'tier {choose(["=", "!="])} "B"',
             "tier.score": f"tier.score > {choose([10, 30.5, 60])}",
             "tier.dimension_0": f"tier.dimension_0 >= {choose([10, 45.5])} + tier.score",
@@ -92,15 +114,13 @@ class RandomExpressions:
 def random_rulebook(random: Random, zone: str) -> str:
     """The text of a rulebook."""
     names = random.sample(sorted(SIGNALS), k=random.randint(2, len(SIGNALS)))
-    scope: tuple[str, ...] = ()
+    scope = ("intent", "intent.level")
     fit = [{"name": f"fit_{index}", "when": RandomExpressions(random, names)._of_attributes(), "points": points}
            for index, points in enumerate(random.sample([-20, -0.5, 4, 12.125], k=random.randint(0, 3)))]  # fmt: skip
-    scope += ("intent", "intent.level")
-    stages = [RandomExpressions(random, names, scope).condition() for _ in range(random.randint(0, 4))]
-    scope += ("stage",)
-    dimensions = _dimensions(random, RandomExpressions(random, names, scope))
-    scope += ("tier", "tier.score", "tier.dimension_0")
-    within = RandomExpressions(random, names, scope)
+    whens = [RandomExpressions(random, names, scope).condition() for _ in range(random.randint(0, 4))]
+    stages = tuple(f"stage_{index}" for index in range(len(whens)))
+    dimensions = _dimensions(random, RandomExpressions(random, names, scope, stages))
+    within = RandomExpressions(random, names, (*scope, "stage", "tier", "tier.score", "tier.dimension_0"), stages)
     tags = {
         f"family_{family}": {
             f"tag_{family}_{tag}": {f"value_{value}": within.condition(3) for value in range(random.randint(1, 3))}
@@ -117,8 +137,8 @@ def random_rulebook(random: Random, zone: str) -> str:
         "acquisition": [{"source": "search", "where": 'referrer like "*baidu*"'}, {"source": "ads", "channel": "ad"}],
         "intent": {"points": {name: _points(random) for name in names}, "fit": fit,
                    "half_score": random.choice([0.5, 10, 40]), "levels": _levels(random), "otherwise": "level_0"},
-        "lifecycle": [*({"stage": f"stage_{index}", "when": when} for index, when in enumerate(stages)),
-                      {"stage": random.choice(["rest", "stage_0"]), "when": "true"}],
+        "lifecycle": [*({"stage": stage, "when": when} for stage, when in zip(stages, whens, strict=True)),
+                      {"stage": "rest", "when": "true"}],
         "tiers": {"dimensions": dimensions, "cuts": {"A": 61.5, "B": 30, "C": 7.25}, "otherwise": "D"},
         "tags": tags,
     }  # fmt: skip

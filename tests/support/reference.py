@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 from tests.support.reference_expressions import number, truth
 from tierwise.domain.interaction import Interaction
-from tierwise.domain.rulebook.book import Fit, Matcher, Points, Rulebook
+from tierwise.domain.rulebook.book import Fit, Matcher, Points, Rulebook, Tag
 
 POINT = 1_000 << 16
 """One point, in the unit of `Expected.points`."""
 
 LOOK_BACK_DAYS = 90
 INTERESTS_MAX = 5
+OVERRIDE = ("crm", "override")
 
 Occurrences = dict[str, list[tuple[date, int]]]
 """By signal: the business day of each occurrence, and its minor units."""
@@ -42,7 +44,8 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
     """The classification of the one customer whom the interactions belong to."""
     distinct = list({one.key: one for one in interactions}.values())
     today = _business_day(now, rulebook)
-    past = Past(occurrences_of(distinct, rulebook), attributes_of(distinct, rulebook), today)
+    counted = [one for one in distinct if (one.channel, one.type) != OVERRIDE]
+    past = Past(occurrences_of(counted, rulebook), aged(attributes_of(distinct, rulebook), today), today)
     points = points_of(past, rulebook)
     score = score_of(points, rulebook)
     level = _level(score, past, rulebook)
@@ -58,14 +61,16 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
     tier_score = _divided(weighted, 100)
     tier = next((name for name, cut in rulebook.cuts if tier_score >= cut), rulebook.tier_otherwise)
     past.known |= {"tier.score": tier_score / 100, "tier": tier}
-    tags = []
+    found = {"intent": level, "lifecycle": stage, "tier": tier}
     for tag in rulebook.tags:
         values = zip(tag.values, tag.conditions, strict=True)
-        if (value := next((name for name, when in values if truth(when, past)), None)) is not None:
-            tags.append((tag.family, tag.name, value))
+        found[_aspect(tag)] = next((name for name, when in values if truth(when, past)), "")
+    found |= _overrides(distinct, now, rulebook)
     return Expected(
-        points, score, level, stage, tier, tier_score, tuple(dimensions), tuple(tags), _interests(distinct, rulebook)
-    )
+        points, score, found["intent"], found["lifecycle"], found["tier"], tier_score, tuple(dimensions),
+        tuple((tag.family, tag.name, found[_aspect(tag)]) for tag in rulebook.tags if found[_aspect(tag)]),
+        _interests(counted, rulebook),
+    )  # fmt: skip
 
 
 class Past:
@@ -83,7 +88,8 @@ class Past:
         return Past(self.occurrences, self.attributes, day)
 
     def name(self, name: str) -> Any:
-        return self.known[name] if name in self.known else self.attributes.get(name)
+        value = self.known[name] if name in self.known else self.attributes.get(name)
+        return None if isinstance(value, list) else value
 
     def within(self, signal: str, window_days: int | None, windows_back: int = 0) -> list[tuple[date, int]]:
         """The signal's occurrences up to the day, or in so many days up to it, or in that window moved back."""
@@ -108,7 +114,7 @@ class Past:
             case "days_since_first":
                 return (self.day - days[0]).days if days else None
             case "longest_gap":
-                return max(((after - before).days for before, after in zip(days, days[1:], strict=False)), default=0)
+                return max(((after - before).days for before, after in pairwise(days)), default=0)
             case "share":
                 whole = self.within(signals[1], window_days)
             case "trend":
@@ -166,6 +172,16 @@ def attributes_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> di
     return held
 
 
+def aged(attributes: dict[str, Any], today: date) -> dict[str, Any]:
+    """With the age of the year and its group, where the year of birth is known."""
+    born = attributes.get("birth_year")
+    if type(born) is not int or not 1900 <= born < 2150:
+        return attributes
+    age = today.year - born
+    group = "senior" if age >= 60 else "middle" if age >= 36 else "young" if age >= 14 else None
+    return attributes | {"age": age if age >= 0 else None, "age_group": group}
+
+
 def points_of(past: Past, rulebook: Rulebook) -> int:
     total = sum(worth_of(points, past) for points in rulebook.points) + sum(fit_of(fit, past) for fit in rulebook.fit)
     return max(total, 0)
@@ -193,7 +209,8 @@ def score_of(points: int, rulebook: Rulebook) -> int:
 
 @lru_cache(maxsize=65_536)
 def _fading(age_days: int, half_life_days: int) -> int:
-    return round(2.0 ** (-age_days / half_life_days) * 65_536)
+    fading: float = 2.0 ** (-age_days / half_life_days)
+    return round(fading * 65_536)
 
 
 def _level(score: int, past: Past, rulebook: Rulebook) -> str:
@@ -207,6 +224,27 @@ def _level(score: int, past: Past, rulebook: Rulebook) -> str:
             break
         name = level.name
     return name
+
+
+def _overrides(interactions: Sequence[Interaction], now: datetime, rulebook: Rulebook) -> dict[str, str]:
+    """By aspect: what a person set last, unless that has expired, was taken back or is no value that there is."""
+    last: dict[str, dict[str, Any]] = {}
+    for one in sorted(interactions, key=lambda one: (one.time, one.key)):
+        if (one.channel, one.type) == OVERRIDE:
+            last[one.properties["aspect"]] = one.properties
+    possible = {"intent": rulebook.level_names, "lifecycle": rulebook.stage_names, "tier": rulebook.tier_names}
+    possible |= {_aspect(tag): tag.values for tag in rulebook.tags}
+    holding = {}
+    for aspect, said in last.items():
+        value, expires = said.get("value"), said.get("expires")
+        lasts = expires is None or now < datetime.fromisoformat(expires)
+        if lasts and value is not None and value in possible.get(aspect, ()):
+            holding[aspect] = value
+    return holding
+
+
+def _aspect(tag: Tag) -> str:
+    return f"tag:{tag.family}.{tag.name}"
 
 
 def _interests(interactions: Sequence[Interaction], rulebook: Rulebook) -> tuple[str, ...]:
@@ -235,7 +273,9 @@ def _amount(one: Interaction, rulebook: Rulebook) -> int:
     if amount is None or rates is None:
         return 0
     day = _business_day(one.time, rulebook)
-    dated = [(date(1970, 1, 1) + timedelta(days=start), rate) for start, rate in zip(rates.days, rates.rates, strict=True)]
+    dated = [
+        (date(1970, 1, 1) + timedelta(days=start), rate) for start, rate in zip(rates.days, rates.rates, strict=True)
+    ]
     rate = max([pair for pair in dated if pair[0] <= day], default=min(dated))[1]
     return round(Fraction(str(amount)) * Fraction(rate) * 100)
 

@@ -93,8 +93,10 @@ def evaluate(node: Node, scope: Scope) -> Any:
         case Comparison():
             return _compare(node, scope)
         case Between(operand=operand, low=low, high=high):
-            lowest, value, highest = (number(one, scope) for one in (low, operand, high))
-            return None not in (lowest, value, highest) and lowest <= value <= highest  # type: ignore[operator]
+            lowest, middle, highest = (number(one, scope) for one in (low, operand, high))
+            if lowest is None or middle is None or highest is None:
+                return False
+            return lowest <= middle <= highest
         case In(operand=operand, options=options):
             return _folded(evaluate(operand, scope)) in [_folded(option.value) for option in options]
         case Like(operand=operand, pattern=pattern):

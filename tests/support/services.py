@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import secrets
 import signal
 import socket
 import sys
@@ -18,11 +17,16 @@ from typing import Any, NamedTuple
 import httpx
 import msgspec
 
-from tests.support.database import SECRET_KEY
+from tests.support.database import SECRET_KEY, test_settings
+from tierwise.db.engine import open_engine
+from tierwise.db.migrate import migrate
+from tierwise.domain.source import BACKEND
+from tierwise.security.keys import Created, create_read_key, create_write_key
+from tierwise.security.personal import open_vault
+from tierwise_profile_api.app import create_app
 
 READY_WITHIN_S = 30.0
 STOPPED_WITHIN_S = 10.0
-PARTITIONS = 4
 
 _EXEMPT = ("customer_id", "version", "classified_at")
 """What two runs over the same interactions need not agree on, beside lifecycle.since."""
@@ -42,7 +46,8 @@ class Service:
     """One running process. It ends with the tests, however they end."""
 
     def __init__(self, name: str, port: int, log: Path, process: asyncio.subprocess.Process) -> None:
-        self.name, self.url, self._log, self._process = name, f"http://127.0.0.1:{port}", log, process
+        self.name, self.port, self.url = name, port, f"http://127.0.0.1:{port}"
+        self._log, self._process = log, process
 
     @property
     def pid(self) -> int:
@@ -83,18 +88,19 @@ class Deployment:
 
     def __init__(self, directory: Path, dsn: str, bootstrap_servers: str | None) -> None:
         self.directory, self.dsn, self.bootstrap_servers = directory, dsn, bootstrap_servers
+        settings = test_settings(database_url=dsn, data_dir=directory / "data")
+        self.settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
         self.services: list[Service] = []
         self._numbers = count(1)
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")} | {
             "TIERWISE_DATABASE_URL": dsn,
             "TIERWISE_SECRET_KEY": SECRET_KEY,
-            "TIERWISE_DATA_DIR": str(directory / "data"),
-            "TIERWISE_STREAM_PARTITIONS": str(PARTITIONS),
+            "TIERWISE_DATA_DIR": str(self.settings.data_dir),
         }
         if bootstrap_servers is not None:
             self._environment["TIERWISE_KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
 
-    async def start(self, name: str, *, port: int | None = None, **settings: object) -> Service:
+    async def start(self, name: str, *, port: int | None = None, **settings: Any) -> Service:
         """`settings`: fields of Settings that differ from the defaults. Returns when it is ready."""
         port = port or free_port()
         variable = f"TIERWISE_{name.replace('-', '_').upper()}_PORT"
@@ -115,11 +121,11 @@ class Deployment:
         await service.until_ready()
         return service
 
-    async def start_all(self, *names: str, **settings: object) -> list[Service]:
+    async def start_all(self, *names: str, **settings: Any) -> list[Service]:
         """All at once; the services in the order of `names`."""
         return list(await asyncio.gather(*(self.start(name, **settings) for name in names)))
 
-    async def scoring(self, workers: int, **settings: object) -> list[Service]:
+    async def scoring(self, workers: int, **settings: Any) -> list[Service]:
         """Workers that have divided the partitions among themselves."""
         started = await self.start_all(*["scoring"] * workers, **settings)
         for one in started:
@@ -146,23 +152,29 @@ class Deployment:
         assert done.status == 0, done.stderr + self.said()
         return done.stdout
 
-    async def key(self, *arguments: str) -> Mapping[str, str]:
+    async def write_key(self, source: str) -> Mapping[str, str]:
         """Headers with a new key."""
-        created = msgspec.json.decode(await self.succeed("key", "create", *arguments, "--json"))
-        return {"Authorization": f"Bearer {created['secret']}"}
+        async with open_engine(self.settings) as engine, engine.begin() as connection:
+            vault = await open_vault(connection, self.settings)
+            return _bearer(await create_write_key(connection, vault, source=source, trust=BACKEND))
+
+    async def read_key(self, reader: str) -> Mapping[str, str]:
+        """Headers with a new key."""
+        async with open_engine(self.settings) as engine, engine.begin() as connection:
+            vault = await open_vault(connection, self.settings)
+            return _bearer(await create_read_key(connection, vault, name=reader))
 
     async def export(self) -> list[View]:
         """Every customer's current view, as GET /v1/export streams it."""
-        api = await self.start("profile-api")
-        headers = await self.key("--reader", f"export {secrets.token_hex(2)}")
-        async with httpx.AsyncClient(timeout=60) as client:
-            response = await client.get(f"{api.url}/v1/export", headers=headers)
+        app = create_app(self.settings)
+        headers = await self.read_key("export")
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://profile-api") as client,
+        ):
+            response = await client.get("/v1/export", headers=headers)
         assert response.status_code == 200, response.text
-        await api.stop()
         return [msgspec.json.decode(line) for line in response.content.splitlines()]
-
-    async def stop(self) -> None:
-        await asyncio.gather(*(service.stop() for service in self.services))
 
     def said(self) -> str:
         """What all services logged, for the message of a test that fails."""
@@ -172,14 +184,15 @@ class Deployment:
 @asynccontextmanager
 async def deployed(directory: Path, dsn: str, bootstrap_servers: str | None = None) -> AsyncIterator[Deployment]:
     """On a migrated database, and on topics of its own where there is a broker."""
-    directory.mkdir(parents=True, exist_ok=True)
     deployment = Deployment(directory, dsn, bootstrap_servers)
     if bootstrap_servers is not None:
-        await deployment.succeed("migrate")
+        async with open_engine(deployment.settings) as engine:
+            await migrate(deployment.settings, engine)
     try:
         yield deployment
     finally:
-        await asyncio.gather(*(_ended(service) for service in deployment.services))
+        orderly = await asyncio.gather(*(_ended(service) for service in deployment.services))
+    assert all(orderly), f"not all ended within {STOPPED_WITHIN_S:.0f} s of SIGTERM: {orderly}{deployment.said()}"
 
 
 async def until(
@@ -212,14 +225,20 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def _bearer(created: Created) -> Mapping[str, str]:
+    return {"Authorization": f"Bearer {created.secret}"}
+
+
 async def _holds(worker: Service) -> bool:
     """Whether it was given partitions."""
     return re.search(r"partitions_assigned.*partitions=\[\d", worker.said()) is not None
 
 
-async def _ended(service: Service) -> None:
-    """Stopped; and killed where it does not: the test has said what it had to say by then."""
+async def _ended(service: Service) -> bool:
+    """Whether SIGTERM was enough; it is gone in any case."""
     try:
         await service.stop()
     except TimeoutError:
         await service.kill()
+        return False
+    return True

@@ -53,7 +53,7 @@ def test_a_claim_becomes_a_normalised_interaction_and_its_encoding() -> None:
     assert interaction.time == datetime(2026, 11, 20, 1, 30, tzinfo=UTC)
     assert interaction.time.tzinfo is UTC
     assert interaction.identifiers == {"user_id": "u7", "email": "li@example.com"}
-    assert interaction.attributes == PLAIN["attributes"]
+    assert interaction.attributes == PLAIN["attributes"] | {"city": "上海", "city_tier": "first"}
     assert interaction.properties == PLAIN["properties"]
     assert interaction.links
 

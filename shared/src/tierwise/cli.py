@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from rich.console import Console
 
 from tierwise import doctor
+from tierwise.authoring import commands as authoring
+from tierwise.classifying import commands as classifying
 from tierwise.db import commands as database
 from tierwise.db.embedded import EmbeddedDatabaseError
 from tierwise.db.engine import DATABASE_ERRORS, DatabaseUnreachable, is_transient
@@ -68,7 +70,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Keeps a live classification of every customer."""
 
-    for own in (database, keys, doctor):
+    for own in (database, keys, doctor, authoring, classifying):
         own.register(app)
     for entry in sorted(entry_points(group="tierwise.commands"), key=lambda entry: entry.name):
         entry.load()(app)

@@ -19,7 +19,7 @@ from tierwise.settings import Settings
 from tierwise_profile_api.backend import Backend, open_backend
 from tierwise_profile_api.documents import ProblemDetails
 from tierwise_profile_api.parameters import of_validation
-from tierwise_profile_api.routes import changes, customers, export, timeline
+from tierwise_profile_api.routes import changes, customers, export, timeline, why
 
 _DESCRIPTION: Final = """
 The live classification of every customer: tags, intent level, lifecycle stage and A-E tier.
@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.opening = opening
-    for module in (customers, timeline, changes, export):
+    for module in (customers, timeline, changes, why, export):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_error)

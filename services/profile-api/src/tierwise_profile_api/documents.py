@@ -4,6 +4,30 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+_WHY_TIER: Final[dict[str, Any]] = {
+    "customer_id": "c_8f2kq1z7m4x0t",
+    "as_of": "2026-11-20T04:00:00Z",
+    "day": "2026-11-20",
+    "rulebook": "2026-11",
+    "dimension": {
+        "name": "value",
+        "label": {"en": "Value", "zh": "价值"},
+        "expression": "sum(purchase, 730d) - sum(refund, 730d)",
+        "filled": "sum(purchase, 730d) [1250] - sum(refund, 730d) [0]",
+        "values": {"sum(purchase, 730d)": 1250, "sum(refund, 730d)": 0},
+        "value": 1250.0,
+        "scale": [[500.0, 35.0], [2000.0, 55.0]],
+        "score": 45.0,
+        "weight": 0.35,
+        "points": 15.75,
+        "exact": 157500,
+        "words": {
+            "en": "Value 15.8 of 35 (Purchase 1,250.00 CNY in 730 days, Refund 0.00 CNY in 730 days)",
+            "zh": "价值 15.8/35（近 730 天购买合计 1,250.00 CNY、近 730 天退款合计 0.00 CNY）",
+        },
+    },
+}
+
 
 class Document(BaseModel):
     model_config = ConfigDict(extra="allow")
@@ -83,6 +107,27 @@ class Change(Document):
     at: AwareDatetime = Field(description="When it takes effect.")
     recorded_at: AwareDatetime
     cause: Cause
+
+
+class Why(Document):
+    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_WHY_TIER]})
+
+    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
+    merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
+    as_of: AwareDatetime = Field(description="When the customer was classified so.")
+    day: str = Field(description="The business day of `as_of`.", examples=["2026-11-20"])
+    rulebook: str = Field(examples=["2026-11"])
+    intent: dict[str, Any] | None = Field(
+        None, description="Parts by signal with occurrences, points each, fading and cap; fits; then the scale."
+    )
+    tier: dict[str, Any] | None = Field(None, description="Parts by dimension with metric, scale and weight; the cuts.")
+    lifecycle: dict[str, Any] | None = Field(
+        None, description="The rule that holds with its values filled in, and why those before it do not."
+    )
+    tags: list[dict[str, Any]] | None = Field(None, description="Every tag of the rulebook, likewise.")
+    tag: dict[str, Any] | None = Field(None, description="With `dimension=tag:FAMILY.NAME`.")
+    dimension: dict[str, Any] | None = Field(None, description="With `dimension=` one of the tier's.")
 
 
 class _Page(Document):

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 DAYS = 65_536  # 1970-01-01 to 2149-06-06: a day fits into 16 bits
+_SECONDS_PER_DAY = 86_400
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 Ints = npt.NDArray[np.int64]
@@ -20,11 +21,20 @@ class BusinessDays:
         """Raises zoneinfo.ZoneInfoNotFoundError for an unknown zone."""
         self.zone = ZoneInfo(zone)
         self._midnights = _midnights(self.zone)
+        self._irregular = np.append(np.diff(self._midnights) != _SECONDS_PER_DAY, False)
 
     def split(self, seconds: Ints) -> tuple[Ints, Ints]:
         """Epoch seconds (UTC) -> (day, second of that day, 0 to 90,000 where clocks are set back)."""
         day = np.clip(np.searchsorted(self._midnights, seconds, side="right") - 1, 0, DAYS - 1)
         return day, np.maximum(seconds - self._midnights[day], 0)
+
+    def hours(self, seconds: Ints) -> Ints:
+        """Epoch seconds -> the hour on the clock, 0 to 23, also on days when clocks are set."""
+        day, second = self.split(seconds)
+        hours = second // 3600
+        for index in np.flatnonzero(self._irregular[day]).tolist():
+            hours[index] = datetime.fromtimestamp(int(seconds[index]), self.zone).hour
+        return hours
 
     def day_of(self, moment: datetime) -> int:
         """The business day that an aware moment falls on."""

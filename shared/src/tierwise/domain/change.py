@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tierwise.domain.classify import Classifications
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.ledger import Ints
-from tierwise.domain.rulebook.book import FADING_BITS, Rulebook
+from tierwise.domain.rulebook.book import FADING_BITS, Rulebook, Tag
 
 TIER, INTENT, LIFECYCLE, MERGE = "tier", "intent", "lifecycle", "merge"
 
@@ -37,16 +37,42 @@ class Changes:
     reasons: list[bytes]
 
 
-def differences(before: Results, known: Bools, after: Classifications, rulebook: Rulebook) -> Iterator[Changes]:
-    """What changed, aspect by aspect. `before`: results of the same rulebook; `known`: whether there was one."""
+def tag_aspect(tag: Tag) -> str:
+    return f"tag:{tag.family}.{tag.name}"
+
+
+class Names(NamedTuple):
+    """What the codes of results mean. `tags`: the values of each tag, from code 1 on."""
+
+    tiers: tuple[str, ...]
+    levels: tuple[str, ...]
+    stages: tuple[str, ...]
+    tags: tuple[tuple[str, ...], ...]
+
+
+def names_of(rulebook: Rulebook) -> Names:
+    return Names(
+        rulebook.tier_names,
+        rulebook.level_names,
+        rulebook.stage_names,
+        tuple(tag.values for tag in rulebook.tags),
+    )
+
+
+def differences(
+    before: Results, known: Bools, after: Classifications, rulebook: Rulebook, names: Names | None = None
+) -> Iterator[Changes]:
+    """What changed, aspect by aspect. `before`: results in the layout of the same rulebook; `known`: whether there
+    was one. `names`: of the codes in `before`, where those of `translate` are among them."""
     new = after.result
+    old_names = names or names_of(rulebook)
     moved = np.flatnonzero(~known | (before["tier"] != new["tier"]))
     weights = np.array([dimension.weight for dimension in rulebook.dimensions])
     parts = new["dimensions"][moved].astype(np.int64) * weights
     yield Changes(
         TIER,
         moved,
-        _names(before["tier"][moved], known[moved], rulebook.tier_names),
+        _names(before["tier"][moved], known[moved], old_names.tiers),
         _names(new["tier"][moved], None, rulebook.tier_names),
         ((new["tier_score"][moved] + 5) // 10).tolist(),
         _pack_reasons(parts // 10),
@@ -55,7 +81,7 @@ def differences(before: Results, known: Bools, after: Classifications, rulebook:
     yield Changes(
         INTENT,
         moved,
-        _names(before["level"][moved], known[moved], rulebook.level_names),
+        _names(before["level"][moved], known[moved], old_names.levels),
         _names(new["level"][moved], None, rulebook.level_names),
         new["score"][moved].tolist(),
         _pack_reasons(after.parts[:, moved].T >> FADING_BITS),
@@ -64,7 +90,7 @@ def differences(before: Results, known: Bools, after: Classifications, rulebook:
     yield Changes(
         LIFECYCLE,
         moved,
-        _names(before["stage"][moved], known[moved], rulebook.stage_names),
+        _names(before["stage"][moved], known[moved], old_names.stages),
         _names(new["stage"][moved], None, rulebook.stage_names),
         [None] * len(moved),
         [b""] * len(moved),
@@ -73,11 +99,12 @@ def differences(before: Results, known: Bools, after: Classifications, rulebook:
     for index, tag in enumerate(rulebook.tags):
         moved = np.flatnonzero(old_tags[:, index] != new["tags"][:, index])
         if len(moved):
+            old_values: tuple[str | None, ...] = (None, *old_names.tags[index])
             values: tuple[str | None, ...] = (None, *tag.values)
             yield Changes(
-                f"tag:{tag.family}.{tag.name}",
+                tag_aspect(tag),
                 moved,
-                [values[code] for code in old_tags[moved, index].tolist()],
+                [old_values[code] for code in old_tags[moved, index].tolist()],
                 [values[code] for code in new["tags"][moved, index].tolist()],
                 [None] * len(moved),
                 [b""] * len(moved),

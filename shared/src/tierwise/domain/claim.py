@@ -10,6 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 
 from tierwise.domain.amount import AMOUNT_RULE, decimal_amount, is_currency
+from tierwise.domain.attribute_values import derive
 from tierwise.domain.attributes import RESERVED
 from tierwise.domain.identifier import IDENTIFIER_CHARACTERS_MAX, InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS, IDENTIFIER_KINDS, Interaction, encode
@@ -95,7 +96,8 @@ def read_claim(raw: bytes, terms: Terms) -> Admitted:
 
 
 def admit(claim: Claim, terms: Terms) -> Interaction:
-    """The interaction that a decoded claim makes under these terms. Raises InvalidInteraction.
+    """The interaction that a decoded claim makes under these terms, its attributes in normal form and with what
+    follows from them: who may assert an attribute may assert that too. Raises InvalidInteraction.
 
     What JSON itself may hide (repeated keys, NUL, depth) is for `read_claim`, which has the bytes."""
     trust = terms.source.trust
@@ -123,7 +125,7 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
         channel=claim.channel,
         type=claim.type,
         identifiers=identifiers,
-        attributes=attributes,
+        attributes=derive(attributes, year=time.year) if attributes else attributes,
         properties=properties,
         links=trust.links,
     )
@@ -211,7 +213,13 @@ def _quotes_added(claim: Claim, interaction: Interaction, *, quoted_amount: bool
         added += 2
     if "amount" in interaction.properties and not quoted_amount:
         added += 2
+    if claim.attributes and interaction.attributes != claim.attributes:
+        added += _quotes(interaction.attributes) - _quotes(claim.attributes)
     return added
+
+
+def _quotes(attributes: dict[str, Any]) -> int:
+    return _canonical.encode(attributes).count(b'"')
 
 
 @lru_cache(maxsize=256)

@@ -14,11 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tierwise.domain import override
+from tierwise.domain.attribute_values import age
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.history import History
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.rulebook.book import FADING_BITS, Level, Points, Rulebook
 from tierwise.domain.rulebook.evaluate import Column, number, truth
+from tierwise.domain.rulebook.texts import first_text
 
 LOOK_BACK_DAYS = 90
 """A threshold's switch looks back so many daily closes for one that lies outside its band."""
@@ -29,6 +31,7 @@ OVERRIDES = "override"
 _LOOK_BACK = (1, 8, 30, LOOK_BACK_DAYS + 1)  # in strides: most are decided within a week
 _FADED_MAX = 1 << 40  # keeps count * fading * each, and their sum, far below 2**63
 _TOTAL_MAX = 1 << 50
+_NESTED = frozenset({list, dict})
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,30 +49,43 @@ def classify(ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, 
     `now` is aware; only its business day matters, but for overrides. Rows of later days do not exist yet. What a
     person has overridden is set last: rules see what is computed.
     """
-    today = rulebook.days.day_of(now)
-    history = History(ledgers, attributes, today, rulebook)
+    history = History(ledgers, attributes, rulebook.days.day_of(now), rulebook)
+    computed = classify_history(history, ledgers, rulebook)
+    override.apply(computed.result, attributes[OVERRIDES].tolist(), now, rulebook)
+    return computed
+
+
+def classify_history(history: History, ledgers: Ledgers, rulebook: Rulebook) -> Classifications:
+    """What is computed, before overrides, at the close of the history's day. `history` has what was found on the way:
+    in `known`, `closes` and, where it is asked for, `kept`."""
     result = np.zeros(ledgers.customers, rulebook.result)
     parts = _points(history, rulebook)
     result["points"] = _total(parts)
     result["score"] = _score(result["points"], rulebook)
-    result["level"] = _level(result["score"], parts, ledgers, today, rulebook)
+    result["level"] = _level(result["score"], parts, ledgers, history, rulebook)
     history.known["intent"] = result["score"] / 10
     history.known["intent.level"] = _named(result["level"], rulebook.level_names)
     result["stage"] = _stage(history, rulebook)
     history.known["stage"] = _named(result["stage"], rulebook.stage_names)
     _tier(result, history, rulebook)
     for index, tag in enumerate(rulebook.tags):
-        result["tags"][:, index] = _first_that_holds([partial(truth, when, history) for when in tag.conditions])
-    override.apply(result, attributes[OVERRIDES].tolist(), now, rulebook)
+        codes = first_text(tag.conditions, history)
+        if codes is None:
+            codes = _first_that_holds([partial(truth, when, history) for when in tag.conditions])
+        result["tags"][:, index] = codes
     return Classifications(result, parts)
 
 
 def attribute_columns(customers: Sequence[Attributes], rulebook: Rulebook) -> dict[str, Column]:
-    """The attributes that the rulebook names, as columns; None where a customer has none. And OVERRIDES."""
+    """The attributes that the rulebook names and those that they follow from, as columns; None where a customer has
+    none, or a list, which no rule can compare. And OVERRIDES."""
     columns = {}
-    for name in rulebook.attributes:
+    for name in (*rulebook.attributes, *age.needed(rulebook.attributes)):
+        values = [entry.value if (entry := held.get(name)) else None for held in customers]
+        if not _NESTED.isdisjoint(map(type, values)):
+            values = [None if type(value) in _NESTED else value for value in values]
         column = np.empty(len(customers), object)
-        column[:] = [entry.value if (entry := held.get(name)) else None for held in customers]
+        column[:] = values
         columns[name] = column
     columns[OVERRIDES] = np.empty(len(customers), object)
     for index, held in enumerate(customers):
@@ -82,12 +98,17 @@ def _points(history: History, rulebook: Rulebook) -> Ints:
     """[points and fits of the rulebook, customers], in 1/1000 point times 2**FADING_BITS."""
     parts = np.empty((len(rulebook.points) + len(rulebook.fit), history.rows), np.int64)
     for index, points in enumerate(rulebook.points):
-        rows = history.of(points.signal)
-        age = np.minimum(history.today - rows.day, len(points.fading) - 1)
-        parts[index] = rows.spread(_worth(points, rows.sums(rows.count * points.fading[age])))
+        parts[index] = history.of(points.signal).spread(_worth(points, faded_occurrences(points, history)))
     for index, fit in enumerate(rulebook.fit, start=len(rulebook.points)):
         parts[index] = np.where(truth(fit.when, history), fit.points << FADING_BITS, 0)
     return parts
+
+
+def faded_occurrences(points: Points, history: History) -> Ints:
+    """Occurrences of FADING_BITS bits, each as much as fading leaves of it, by customer that has the signal."""
+    rows = history.of(points.signal)
+    age = np.minimum(history.today - rows.day, len(points.fading) - 1)
+    return rows.sums(rows.count * points.fading[age])
 
 
 def _worth(points: Points, faded: Ints) -> Ints:
@@ -112,29 +133,41 @@ def _total(parts: Ints) -> Ints:
     return total
 
 
-def _level(score: Column, parts: Ints, ledgers: Ledgers, today: int, rulebook: Rulebook) -> Ints:
+def _level(score: Column, parts: Ints, ledgers: Ledgers, history: History, rulebook: Rulebook) -> Ints:
     """Every threshold is a switch of its own; the level is how many are on, from the lowest up."""
     level = np.zeros(len(score), np.int64)
     below = np.ones(len(score), np.bool_)
     for threshold in reversed(rulebook.levels):
-        on = score >= threshold.enter
-        inside = np.flatnonzero((score >= threshold.leave) & ~on)
-        if len(inside):
-            fits = parts[len(rulebook.points) :, inside].sum(axis=0)
-            on[inside] = _last_outside(ledgers.only(inside), fits, threshold, today, rulebook)
+        on, history.closes[threshold.name] = _switched(threshold, score, parts, ledgers, history.today, rulebook)
         below &= on
         level += below
     return level
 
 
+def _switched(
+    threshold: Level, score: Column, parts: Ints, ledgers: Ledgers, today: int, rulebook: Rulebook
+) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """Whether the threshold is on, and the close that says so, in days back: 0 is today's own score, -1 that none
+    in reach lay outside the band."""
+    on = score >= threshold.enter
+    back = np.zeros(len(score), np.int64)
+    inside = np.flatnonzero((score >= threshold.leave) & ~on)
+    if len(inside):
+        fits = parts[len(rulebook.points) :, inside].sum(axis=0)
+        on[inside], back[inside] = _last_outside(ledgers.only(inside), fits, threshold, today, rulebook)
+    return on, back
+
+
 def _last_outside(
     ledgers: Ledgers, fits: Ints, threshold: Level, today: int, rulebook: Rulebook
-) -> npt.NDArray[np.bool_]:
-    """Whether the last daily close that lay outside the threshold's band lay above it; none in reach: it did not.
+) -> tuple[npt.NDArray[np.bool_], Ints]:
+    """Whether the last daily close that lay outside the threshold's band lay above it, and how many days ago that
+    was; none in reach: it did not, and -1.
 
     `fits`: the points that attributes give, which are today's also for the days looked back to.
     """
     on = np.zeros(ledgers.customers, np.bool_)
+    back = np.full(ledgers.customers, -1)
     open_ = np.arange(ledgers.customers)
     for first, last in pairwise(_LOOK_BACK):
         score = _past_scores(History(ledgers, {}, today, rulebook), fits, range(first, last), rulebook)
@@ -142,11 +175,12 @@ def _last_outside(
         decided = outside.any(axis=0)
         nearest = outside.argmax(axis=0)
         on[open_] = decided & (score[nearest, np.arange(len(open_))] >= threshold.enter)
+        back[open_] = np.where(decided, first + nearest, -1)
         if decided.all():
             break
         undecided = np.flatnonzero(~decided)
         open_, fits, ledgers = open_[undecided], fits[undecided], ledgers.only(undecided)
-    return on
+    return on, back
 
 
 def _past_scores(history: History, fits: Ints, days_back: range, rulebook: Rulebook) -> Ints:
@@ -156,7 +190,7 @@ def _past_scores(history: History, fits: Ints, days_back: range, rulebook: Ruleb
     for points in rulebook.points:
         rows = history.of(points.signal)
         age = np.minimum(history.today - rows.day - back[:, None], len(points.fading) - 1)
-        faded = np.where(age >= 0, rows.count * points.fading[age], 0)
+        faded = np.where(age >= 0, rows.count * points.fading[np.maximum(age, 0)], 0)
         total[:, rows.customers] += _worth(
             points, np.add.reduceat(faded, rows.starts, axis=1) if len(rows.day) else faded
         )

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from tierwise.domain.attribute_values.age import aged
 from tierwise.domain.ledger import Ints, Ledgers, run_starts
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.domain.rulebook.evaluate import Column
@@ -47,17 +48,27 @@ class History:
     """Ledgers as an expression's environment: aggregates of signals, attributes, and what is `known` so far.
 
     Days after `today` do not exist yet, nor do signals that the rulebook does not have.
+    `kept`: see `Environment`. `closes`: by level, the daily close that decided on it, in days back (`classify`).
     """
 
-    def __init__(self, ledgers: Ledgers, attributes: Mapping[str, Column], today: int, rulebook: Rulebook) -> None:
+    def __init__(
+        self,
+        ledgers: Ledgers,
+        attributes: Mapping[str, Column],
+        today: int,
+        rulebook: Rulebook,
+        kept: dict[int, Column] | None = None,
+    ) -> None:
         self.rows = ledgers.customers
+        self.kept = kept
+        self.closes: dict[str, Ints] = {}
         self.today = today
-        self.known: dict[str, Column] = dict(attributes)
+        self.known: dict[str, Column] = aged(attributes, today)
         self._index = rulebook.signal_index
         signal = rulebook.used_signals(ledgers.signal)
-        kept = np.flatnonzero((signal >= 0) & (ledgers.day <= today))
+        existing = np.flatnonzero((signal >= 0) & (ledgers.day <= today))
         # Two bytes sort by radix, in linear time; stable, so that customers and days stay in order.
-        order = kept[np.argsort(signal[kept].astype(np.uint16), kind="stable")]
+        order = existing[np.argsort(signal[existing].astype(np.uint16), kind="stable")]
         self._columns = tuple(column[order] for column in (ledgers.customer, ledgers.day, ledgers.count, ledgers.value))
         self._bounds = np.searchsorted(signal[order], np.arange(len(self._index) + 1)).tolist()
         self._of: dict[str, SignalRows] = {}

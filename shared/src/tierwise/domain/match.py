@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from tierwise.domain.attributes import Entry, Kind
+from tierwise.domain.calendar import BusinessDays
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.money import minor_units
@@ -40,7 +42,8 @@ UNCOUNTED = frozenset({("crm", "override")})
 
 def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
     """The ledger rows that the interactions make, unordered, with the *index of the interaction* as `customer`."""
-    day, second = _days(interactions, rulebook)
+    moments = _moments(interactions)
+    day, second = rulebook.days.split(moments)
     names: list[str] = []
     members: list[Ints] = []
     values: list[Ints] = []
@@ -54,7 +57,7 @@ def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
     for (channel, type_), which in _by_kind(interactions).items():
         if (channel, type_) in UNCOUNTED:
             continue
-        scope = _Properties(interactions, which, day, second)
+        scope = _Properties(interactions, which, moments, rulebook.days)
         active = _active(scope, channel, type_)
         add(activity_name(channel, active=True), which[active])
         add(activity_name(channel, active=False), which[~active])
@@ -78,9 +81,9 @@ def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
 def touches(interactions: Sequence[Interaction], rulebook: Rulebook) -> dict[int, list[tuple[str, Entry]]]:
     """For interactions that tell where the customer came from: index -> first and last touch, as attributes."""
     found: dict[int, list[tuple[str, Entry]]] = {}
-    day, second = _days(interactions, rulebook)
+    moments = _moments(interactions)
     for (channel, type_), which in _by_kind(interactions).items():
-        scope = _Properties(interactions, which, day, second)
+        scope = _Properties(interactions, which, moments, rulebook.days)
         open_ = np.ones(len(which), np.bool_)
         for source, matcher in rulebook.acquisition:
             if not _covers(matcher, channel, type_):
@@ -106,15 +109,20 @@ class _Properties:
     """What a `where` sees: the properties of some interactions of one channel and type, and `hour` and `weekday`
     (1 is Monday) in the business time zone."""
 
-    def __init__(self, interactions: Sequence[Interaction], which: Ints, day: Ints, second: Ints) -> None:
+    def __init__(self, interactions: Sequence[Interaction], which: Ints, moments: Ints, days: BusinessDays) -> None:
         self.rows = len(which)
+        self.kept: dict[int, Column] | None = None
         self._interactions = [interactions[index] for index in which.tolist()]
-        self.day, self._second = day[which], second[which]
+        self._moments, self._days = moments[which], days
         self._columns: dict[str, Column] = {}
+
+    @cached_property
+    def day(self) -> Ints:
+        return self._days.split(self._moments)[0]
 
     def name(self, name: str) -> Column:
         if name == "hour":
-            return self._second // 3600
+            return self._days.hours(self._moments)
         if name == "weekday":
             return (self.day + 3) % 7 + 1  # 1970-01-01 was a Thursday
         if name not in self._columns:
@@ -127,9 +135,9 @@ class _Properties:
         raise AssertionError(f"the loader lets no function pass here: {function}")
 
 
-def _days(interactions: Sequence[Interaction], rulebook: Rulebook) -> tuple[Ints, Ints]:
-    moments = np.fromiter((int(one.time.timestamp()) for one in interactions), np.int64, len(interactions))
-    return rulebook.days.split(moments)
+def _moments(interactions: Sequence[Interaction]) -> Ints:
+    """Epoch seconds."""
+    return np.fromiter((int(one.time.timestamp()) for one in interactions), np.int64, len(interactions))
 
 
 def _path(properties: dict[str, Any], name: str) -> Any:

@@ -1,23 +1,24 @@
 """Review: when time alone can next change a customer's classification, score included.
 
-Within a day only interactions change anything, so a review is due at a midnight of the business time zone. A row of
-the ledger matters again when its age in days reaches an *event*: it leaves a window, passes a threshold of
-`days_since`, or its points fade further. The next review is never late; it may be early, where an event turns out
-to change nothing.
+Within a day only interactions change anything, so a review is due at a midnight of the business time zone. Ages change
+at the turn of the year. A row of the ledger matters again when its age in days reaches an *event*: it leaves a window,
+passes a threshold of `days_since`, or its points fade further. The next review is never late; it may be early, where an
+event turns out to change nothing.
 """
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
+from tierwise.domain.attribute_values.age import next_change
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.rulebook import Rulebook
-from tierwise.domain.rulebook.evaluate import children, walk
+from tierwise.domain.rulebook.evaluate import Column, children, walk
 from tierwise.domain.rulebook.expressions import Between, Call, Comparison, Days, Name, Node, Number
 
 NEVER = np.iinfo(np.int64).max
@@ -26,10 +27,12 @@ NEVER = np.iinfo(np.int64).max
 _AGES = frozenset({"days_since", "days_since_first"})
 
 
-def next_review(ledgers: Ledgers, result: npt.NDArray[np.void], today: int, rulebook: Rulebook) -> Ints:
+def next_review(
+    ledgers: Ledgers, attributes: Mapping[str, Column], result: npt.NDArray[np.void], today: int, rulebook: Rulebook
+) -> Ints:
     """The business day, after `today`, at whose midnight each customer is to be classified again, or NEVER.
 
-    `result`: the classification of `today`.
+    `attributes`: the columns that `attribute_columns` makes; `result`: the classification of `today`.
     """
     table = _until_event(rulebook)
     age = today - ledgers.day
@@ -40,7 +43,8 @@ def next_review(ledgers: Ledgers, result: npt.NDArray[np.void], today: int, rule
     due = np.full(ledgers.customers, NEVER)
     np.minimum.at(due, ledgers.customer[some], day[some])
     due[_inside_a_band(result["score"], rulebook)] = today + 1
-    return due
+    older = next_change(attributes, today, NEVER)
+    return due if older is None else np.minimum(due, older)
 
 
 def _inside_a_band(score: npt.NDArray[np.int16], rulebook: Rulebook) -> npt.NDArray[np.bool_]:

@@ -2,20 +2,19 @@
 
 import asyncio
 import sys
-from collections.abc import Iterator
-from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from time import monotonic
-from typing import Annotated, TextIO
+from typing import Annotated
 from uuid import uuid4
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -25,19 +24,19 @@ from tierwise.db.engine import open_engine
 from tierwise.db.tables import sources
 from tierwise.domain.claim import Terms
 from tierwise.domain.source import BACKEND, Source, Trust
+from tierwise.files.apply import Mapper, mapper_for
+from tierwise.files.mapping import Mapping, MappingError, load_mapping, ready_mappings
+from tierwise.files.ordinals import Ordinals
+from tierwise.files.prepare import Preparer, Rejected
+from tierwise.files.read import Rows, UnreadableFile, form_of
+from tierwise.files.report import Rejections, reading_progress
 from tierwise.security.personal import open_vault
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import Stream, StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
-from tierwise_ingest.importing.apply import Mapper
-from tierwise_ingest.importing.mapping import Mapping, MappingError, load_mapping, native_mapping, ready_mappings
-from tierwise_ingest.importing.ordinals import Ordinals
-from tierwise_ingest.importing.prepare import Preparer, Rejected
-from tierwise_ingest.importing.read import Rows, UnreadableFile, form_of
 from tierwise_ingest.importing.run import Counts, NotScored, import_rows, wait_until_scored
 
-REJECTIONS_SHOWN = 10
 DRY_RUN_ROWS = 5
 SCORING_PATIENCE_S = 20.0
 
@@ -135,7 +134,7 @@ async def _run(request: Request, form: str, settings: Settings, console: Console
     async with AsyncExitStack() as stack:
         # The file first: what is wrong with it is told before anything is connected to.
         rows = stack.enter_context(Rows(request.file, request.mapping, form=form))
-        mapper = _mapper(request, rows)
+        mapper = mapper_for(rows.columns, request.mapping, moment=request.moment)
         engine = await stack.enter_async_context(open_engine(settings))
         await migrate.check(engine)
         vault = await open_vault(engine, settings)
@@ -144,8 +143,8 @@ async def _run(request: Request, form: str, settings: Settings, console: Console
         terms = _terms(source, settings, content_key=vault.key_hash("ids made from content"))
         with (
             Ordinals() as ordinals,
-            _Rejections.opened(request.errors, console) as rejections,
-            _progress(console) as progress,
+            Rejections.opened(request.errors, console) as rejections,
+            reading_progress(console) as progress,
         ):
             task = progress.add_task(request.file.name, total=rows.size_bytes)
             counts = await import_rows(
@@ -190,15 +189,6 @@ async def _source_named(engine: AsyncEngine, name: str) -> Source:
     return Source(id=number, name=name, trust=msgspec.convert(trust, Trust))
 
 
-def _mapper(request: Request, rows: Rows) -> Mapper | None:
-    mapping = request.mapping
-    if mapping is None:
-        if rows.columns is None:
-            return None
-        mapping = native_mapping(rows.columns)
-    return Mapper(mapping, columns=rows.columns, moment=request.moment)
-
-
 async def _wait(engine: AsyncEngine, stream: Stream, console: Console) -> None:
     ends = dict(await stream.ends(INTERACTIONS))
     with Progress(
@@ -214,45 +204,17 @@ async def _wait(engine: AsyncEngine, stream: Stream, console: Console) -> None:
         )
 
 
-@dataclass(slots=True)
-class _Rejections:
-    """The first ones are shown, all are written where a file was named."""
-
-    console: Console
-    file: TextIO | None = None
-    count: int = field(default=0)
-
-    @classmethod
-    @contextmanager
-    def opened(cls, path: Path | None, console: Console) -> "Iterator[_Rejections]":
-        with ExitStack() as stack:
-            yield cls(console, stack.enter_context(path.open("w", encoding="utf-8")) if path else None)
-
-    def add(self, rejected: Rejected) -> None:
-        self.count += 1
-        if self.file is not None:
-            self.file.write(msgspec.json.encode(rejected).decode() + "\n")
-        if self.count <= REJECTIONS_SHOWN:
-            place = f" {rejected.field}:" if rejected.field else ""
-            text = f"line {rejected.line}:{place} {rejected.detail} ({rejected.code})"
-            self.console.print(text, style="yellow", markup=False, highlight=False, soft_wrap=True)
-        elif self.count == REJECTIONS_SHOWN + 1:
-            more = "further ones are counted" + ("" if self.file else "; --errors FILE writes them all")
-            self.console.print(more, style="yellow", markup=False)
-
-
-def _progress(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    )  # fmt: skip
-
-
 def _show_first(request: Request, form: str, settings: Settings) -> None:
     """The first rows as interactions, indented JSON on stdout; nothing is opened but the file."""
     source = Source(id=0, name=request.source, trust=BACKEND)
     with Rows(request.file, request.mapping, form=form) as rows, Ordinals() as ordinals:
-        preparer = _preparer(_mapper(request, rows), ordinals, _terms(source, settings), request, settings)
+        preparer = _preparer(
+            mapper_for(rows.columns, request.mapping, moment=request.moment),
+            ordinals,
+            _terms(source, settings),
+            request,
+            settings,
+        )
         for line in islice(rows, DRY_RUN_ROWS):
             outcome = preparer(line)
             shown: dict[str, object] = {"line": line.number}

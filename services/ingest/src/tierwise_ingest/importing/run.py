@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.tables import stream_positions
 from tierwise.domain.interaction import strongest
+from tierwise.files.prepare import Preparer, Rejected
+from tierwise.files.read import Rows
 from tierwise.security.personal import Vault
 from tierwise.stream.port import Outgoing, Partition, Stream, StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
-from tierwise_ingest.importing.prepare import Preparer, Rejected
-from tierwise_ingest.importing.read import Rows
 
 STREAM_PATIENCE_S = 120.0
 

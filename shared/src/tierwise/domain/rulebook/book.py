@@ -136,7 +136,8 @@ class Rulebook:
     used: frozenset[str]
     """The signals that points and expressions ask for."""
     folding: bytes
-    """What decides how interactions become ledger rows, as bytes: signals, time zone, currency, interests."""
+    """What decides how interactions become ledger rows and first and last touch, as bytes: signals, time zone,
+    currency, rates, interests, acquisition."""
 
     @cached_property
     def fold_version(self) -> int:

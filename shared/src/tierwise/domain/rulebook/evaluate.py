@@ -71,16 +71,21 @@ def evaluate(node: Node, environment: Environment) -> Column:
 
 def truth(node: Node, environment: Environment) -> npt.NDArray[np.bool_]:
     """The node as a condition: what is not known, and what is no truth value, is false."""
-    column = evaluate(node, environment)
-    return column if column.dtype == np.bool_ else _numbers(column) == 1.0
+    return as_truth(evaluate(node, environment))
+
+
+def as_truth(column: Column) -> npt.NDArray[np.bool_]:
+    """A node's column as a condition."""
+    return column if column.dtype == np.bool_ else as_numbers(column) == 1.0
 
 
 def number(node: Node, environment: Environment) -> Floats:
     """The node as a number, NaN where it is none."""
-    return _numbers(evaluate(node, environment))
+    return as_numbers(evaluate(node, environment))
 
 
-def _numbers(column: Column) -> Floats:
+def as_numbers(column: Column) -> Floats:
+    """A node's column as numbers, NaN where it is none."""
     if column.dtype != object:
         return column.astype(np.float64, copy=False)
     return _each(column, _number, np.float64)
@@ -148,11 +153,11 @@ def _comparison(node: Comparison, environment: Environment) -> Column:
     left, right = evaluate(node.left, environment), evaluate(node.right, environment)
     if left.dtype == object and right.dtype == object:
         if node.operator not in ("=", "!="):
-            left, right = _numbers(left), _numbers(right)
+            left, right = as_numbers(left), as_numbers(right)
         else:
             return _compare_texts(node.operator, left, right)
     elif left.dtype == object or right.dtype == object:
-        left, right = _numbers(left), _numbers(right)
+        left, right = as_numbers(left), as_numbers(right)
     known = ~(np.isnan(left) | np.isnan(right))
     compared: Column = _COMPARE[node.operator](left, right) & known
     return compared

@@ -173,6 +173,7 @@ class _Loader:
                 document.model_dump(include={"rates"}, mode="json"),
                 {name: signal.model_dump() for name, signal in document.signals.items()},
                 document.interests.model_dump(),
+                [touch.model_dump() for touch in document.acquisition],
             ),
         )
         self._check_signals(rulebook)

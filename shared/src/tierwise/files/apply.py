@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tierwise.domain.rejection import InvalidInteraction
-from tierwise_ingest.importing.convert import conversion
-from tierwise_ingest.importing.mapping import (
+from tierwise.files.convert import conversion
+from tierwise.files.mapping import (
     Column,
     Condition,
     Either,
@@ -18,6 +18,7 @@ from tierwise_ingest.importing.mapping import (
     Not,
     Test,
     Value,
+    native_mapping,
 )
 
 Row = dict[str, Any]
@@ -40,6 +41,18 @@ class Mapper:
         """Raises InvalidInteraction naming the field and what stands there."""
         for entry in self._entries:
             yield from entry(row)
+
+
+def mapper_for(columns: tuple[str, ...] | None, mapping: Mapping | None, *, moment: datetime) -> Mapper | None:
+    """The mapping's, else by the names of the columns; None where rows are in the native form already (NDJSON).
+
+    Raises MappingError when neither the mapping nor the native form fits the columns.
+    """
+    if mapping is None:
+        if columns is None:
+            return None
+        mapping = native_mapping(columns)
+    return Mapper(mapping, columns=columns, moment=moment)
 
 
 class _Compiler:

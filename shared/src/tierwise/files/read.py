@@ -16,7 +16,7 @@ import msgspec
 import pyarrow
 import pyarrow.parquet
 
-from tierwise_ingest.importing.mapping import Mapping
+from tierwise.files.mapping import Mapping
 
 LINE_BYTES_MAX = 1 << 20
 _PEEKED_BYTES = 1 << 13

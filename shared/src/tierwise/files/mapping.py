@@ -32,7 +32,7 @@ from pydantic import (
     model_validator,
 )
 
-from tierwise_ingest.importing.document import load_yaml
+from tierwise.domain.document import load_yaml
 
 Scalar = bool | int | float | str
 Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
@@ -248,14 +248,14 @@ def native_mapping(columns: tuple[str, ...]) -> Mapping:
 
 def ready_mappings() -> list[str]:
     """The names of the mappings that come with Tierwise."""
-    folder = files("tierwise_ingest.importing") / "mappings"
+    folder = files("tierwise.files") / "mappings"
     return sorted(entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml"))
 
 
 def load_mapping(name_or_path: str) -> Mapping:
     """A ready mapping by name, or one from a file. Raises MappingError."""
     if name_or_path in ready_mappings():
-        text = (files("tierwise_ingest.importing") / "mappings" / f"{name_or_path}.yaml").read_text("utf-8")
+        text = (files("tierwise.files") / "mappings" / f"{name_or_path}.yaml").read_text("utf-8")
     else:
         path = Path(name_or_path)
         if not path.is_file():

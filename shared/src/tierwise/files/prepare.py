@@ -10,9 +10,9 @@ import msgspec
 from tierwise.domain.claim import Admitted, Terms, read_claim
 from tierwise.domain.interaction import encode
 from tierwise.domain.rejection import InvalidInteraction
-from tierwise_ingest.importing.apply import Mapper
-from tierwise_ingest.importing.ordinals import Ordinals
-from tierwise_ingest.importing.read import Line, flat
+from tierwise.files.apply import Mapper
+from tierwise.files.ordinals import Ordinals
+from tierwise.files.read import Line, flat
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from tierwise_ingest.importing.mapping import Column
+from tierwise.files.mapping import Column
 
 
 def conversion(value: Column, zone: str | None) -> Callable[[Any], Any]:

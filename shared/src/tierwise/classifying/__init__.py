@@ -1,0 +1,1 @@
+"""Customers from a file of interactions: found by their identifiers, folded and classified, without any service."""
