@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import numpy as np
 
@@ -10,10 +11,9 @@ from tierwise.domain import attributes as attribute
 from tierwise.domain import ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.interaction import Interaction
+from tierwise.domain.learn import learned
 from tierwise.domain.ledger import Ints, Ledgers
-from tierwise.domain.match import match, microseconds, touches
-from tierwise.domain.override import entry_of as override_entry
-from tierwise.domain.override import is_override
+from tierwise.domain.match import match, microseconds
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
 from tierwise.security.values import seal_values
@@ -66,17 +66,10 @@ def _fold_attributes(
     for loser in np.flatnonzero(winner != np.arange(len(winner))).tolist():
         attribute.merge(attributes[winner[loser]], attributes[loser].items())
         moved[winner[loser]] = True
-    found = touches(interactions, rulebook)
-    for index, (one, customer) in enumerate(zip(interactions, owner.tolist(), strict=True)):
-        entries = found.get(index, [])
-        if one.attributes:
-            sealed = seal_values(one.attributes, vault)
-            entries = [*entries, *attribute.entries_of(sealed, time_us=microseconds(one), key=one.key)]
-        if is_override(one):
-            entries = [*entries, override_entry(one, time_us=microseconds(one))]
-        if entries:
-            attribute.merge(attributes[customer], entries)
-            moved[customer] = True
+    for index, entries in learned(interactions, rulebook, partial(seal_values, vault=vault)):
+        customer = int(owner[index])
+        attribute.merge(attributes[customer], entries)
+        moved[customer] = True
     return attributes, moved
 
 

@@ -75,7 +75,7 @@ class Gathering:
         if new:
             kept = [interactions[index] for index in new]
             places = self._identities.add(kept, period[new]) * len(self._ends) + period[new]
-            self._histories.add(kept, places, moments[new], [keys[index] for index in new])
+            self._histories.add(kept, places, moments[new])
 
     def customers(self) -> int:
         """How many there are, at all times together."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -9,8 +10,9 @@ from tierwise.domain import attributes as attribute
 from tierwise.domain import ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.interaction import Interaction
+from tierwise.domain.learn import learned
 from tierwise.domain.ledger import Ints, Ledgers
-from tierwise.domain.match import match, touches
+from tierwise.domain.match import match
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
 from tierwise.security.values import seal_values
@@ -45,9 +47,8 @@ class Histories:
         self._last = np.empty(0, np.int64)
         self.attribute_names: set[str] = set()
 
-    def add(self, interactions: Sequence[Interaction], places: Ints, moments: Ints, keys: Sequence[bytes]) -> None:
-        """`places[i]`: where interaction i belongs; `moments[i]`: its time, in microseconds since 1970 UTC; `keys[i]`:
-        its key."""
+    def add(self, interactions: Sequence[Interaction], places: Ints, moments: Ints) -> None:
+        """`places[i]`: where interaction i belongs; `moments[i]`: its time, in microseconds since 1970 UTC."""
         touched, index = np.unique(places, return_inverse=True)
         self._grow(int(touched[-1]) + 1)
         held = ledger.unpack([self._ledgers[place] for place in touched.tolist()])
@@ -58,7 +59,7 @@ class Histories:
             self._ledgers[place] = one
         np.minimum.at(self._first, places, moments)
         np.maximum.at(self._last, places, moments)
-        self._add_attributes(interactions, places.tolist(), moments.tolist(), keys)
+        self._add_attributes(interactions, places.tolist())
 
     def gathered(self, places: Ints, owner: Ints, customers: int) -> Folded:
         """The state of `customers` many, `owner[i]` being the one that the place i counts for."""
@@ -77,22 +78,15 @@ class Histories:
                 attribute.merge(attributes[customer], attribute.unpack(packed).items())
         return Folded(ledgers, attributes, first, last)
 
-    def _add_attributes(
-        self, interactions: Sequence[Interaction], places: list[int], moments: list[int], keys: Sequence[bytes]
-    ) -> None:
-        found = touches(interactions, self._rulebook)
+    def _add_attributes(self, interactions: Sequence[Interaction], places: list[int]) -> None:
         moved: dict[int, Attributes] = {}
-        for index, (one, place) in enumerate(zip(interactions, places, strict=True)):
-            entries = found.get(index, [])
-            if one.attributes:
-                self.attribute_names.update(one.attributes)
-                sealed = seal_values(one.attributes, self._vault)
-                entries = [*entries, *attribute.entries_of(sealed, time_us=moments[index], key=keys[index])]
-            if entries:
-                if place not in moved:
-                    packed = self._attributes.get(place)
-                    moved[place] = {} if packed is None else attribute.unpack(packed)
-                attribute.merge(moved[place], entries)
+        for index, entries in learned(interactions, self._rulebook, partial(seal_values, vault=self._vault)):
+            self.attribute_names.update(interactions[index].attributes)
+            place = places[index]
+            if place not in moved:
+                packed = self._attributes.get(place)
+                moved[place] = {} if packed is None else attribute.unpack(packed)
+            attribute.merge(moved[place], entries)
         for place, held in moved.items():
             self._attributes[place] = attribute.pack(held)
 

@@ -38,7 +38,8 @@ class BusinessDays:
 
     def day_of(self, moment: datetime) -> int:
         """The business day that an aware moment falls on."""
-        return int(self.split(np.array([int(moment.timestamp())]))[0][0])
+        day = int(np.searchsorted(self._midnights, int(moment.timestamp()), side="right")) - 1
+        return min(max(day, 0), DAYS - 1)
 
     def midnight(self, day: int) -> datetime:
         """The first instant of a day, in UTC."""

@@ -1,0 +1,29 @@
+"""What interactions tell of their customers: attributes, where they came from, and what a person set by hand."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tierwise.domain import attributes, override
+from tierwise.domain.attributes import Entry
+from tierwise.domain.interaction import Interaction
+from tierwise.domain.match import microseconds, touches
+from tierwise.domain.rulebook import Rulebook
+
+Seal = Callable[[dict[str, Any]], dict[str, Any]]
+"""Seals the personal values among attributes."""
+
+
+def learned(
+    interactions: Sequence[Interaction], rulebook: Rulebook, seal: Seal
+) -> Iterator[tuple[int, list[tuple[str, Entry]]]]:
+    """(index of the interaction, its entries), of those that tell anything."""
+    found = touches(interactions, rulebook)
+    for index, one in enumerate(interactions):
+        entries = found.get(index, [])
+        if one.attributes:
+            sealed = seal(one.attributes)
+            entries = [*entries, *attributes.entries_of(sealed, time_us=microseconds(one), key=one.key)]
+        if override.is_override(one):
+            entries = [*entries, override.entry_of(one, time_us=microseconds(one))]
+        if entries:
+            yield index, entries
