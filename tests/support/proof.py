@@ -2,5 +2,5 @@
 
 from hypothesis import settings
 
-proof = settings(max_examples=250, deadline=None)
+proof = settings(max_examples=150, deadline=None)
 thorough_proof = settings(max_examples=1_000, deadline=None)

@@ -45,7 +45,9 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
     distinct = list({one.key: one for one in interactions}.values())
     today = _business_day(now, rulebook)
     counted = [one for one in distinct if (one.channel, one.type) != OVERRIDE]
-    past = Past(occurrences_of(counted, rulebook), aged(attributes_of(distinct, rulebook), today), today)
+    past = Past(
+        occurrences_of(counted, rulebook), aged(attributes_of(distinct, rulebook), today), today, rulebook.horizon_days
+    )
     points = points_of(past, rulebook)
     score = score_of(points, rulebook)
     level = _level(score, past, rulebook)
@@ -74,10 +76,11 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
 
 
 class Past:
-    """A customer as known at the close of a day: what happened up to it, and today's attributes."""
+    """A customer as known at the close of a day: what happened up to it, and today's attributes. What is older than
+    the horizon is folded together: it has no days of its own any more."""
 
-    def __init__(self, occurrences: Occurrences, attributes: dict[str, Any], day: date) -> None:
-        self.occurrences, self.attributes, self.day = occurrences, attributes, day
+    def __init__(self, occurrences: Occurrences, attributes: dict[str, Any], day: date, horizon_days: int) -> None:
+        self.occurrences, self.attributes, self.day, self.horizon_days = occurrences, attributes, day, horizon_days
         self.known: dict[str, Any] = {}
 
     @property
@@ -85,7 +88,7 @@ class Past:
         return frozenset(name for name, value in self.known.items() if isinstance(value, float))
 
     def at(self, day: date) -> "Past":
-        return Past(self.occurrences, self.attributes, day)
+        return Past(self.occurrences, self.attributes, day, self.horizon_days)
 
     def name(self, name: str) -> Any:
         value = self.known[name] if name in self.known else self.attributes.get(name)
@@ -108,13 +111,14 @@ class Past:
             case "sum":
                 return sum(value for _, value in here) / 100
             case "active_days":
-                return len(days)
+                return len({day for day, _ in self.within(signals[0], window_days or self.horizon_days)})
             case "days_since":
                 return (self.day - days[-1]).days if days else None
             case "days_since_first":
                 return (self.day - days[0]).days if days else None
             case "longest_gap":
-                return max(((after - before).days for before, after in pairwise(days)), default=0)
+                kept = self.day - timedelta(days=self.horizon_days)
+                return max(((after - before).days for before, after in pairwise(days) if after > kept), default=0)
             case "share":
                 whole = self.within(signals[1], window_days)
             case "trend":
@@ -191,6 +195,7 @@ def worth_of(points: Points, past: Past) -> int:
     """Of one signal: each occurrence fades with its age, and together they are capped."""
     happened = past.occurrences.get(points.signal, [])
     ages = [(past.day - day).days for day, _ in happened if day <= past.day]
+    ages = [age for age in ages if age < past.horizon_days - LOOK_BACK_DAYS]
     worth = points.each * sum(_fading(age, points.half_life_days) for age in ages)
     if points.at_most is None:
         return worth

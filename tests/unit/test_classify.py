@@ -23,7 +23,7 @@ from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ledgers
 from tierwise.domain.review import NEVER, next_review
-from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.rulebook import Rulebook, RulebookError
 from tierwise.domain.rulebook.load import default_text, load
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -222,12 +222,10 @@ def test_a_close_of_more_than_ninety_days_ago_is_forgotten() -> None:
     assert set(levels[first_inside + 90 :]) == {"low"}
 
 
-def test_a_fit_that_counts_looks_back_with_the_ledger_of_that_day() -> None:
+def test_a_fit_may_not_count_since_levels_look_back_with_the_attributes_of_today() -> None:
     text = SMALL.replace("when: 'role = \"owner\"', points: 8", "when: 'count(purchase, 1d) > 0', points: 30")
-    rulebook = load(text)
-    # Yesterday's purchase made 15 + 30 points, on; today 14 points remain, within the band.
-    history = [*views(1, 1, 1), bought(1)]
-    assert read(classified(history, rulebook), rulebook).level == reference(history, NOW, rulebook).level == "medium"
+    with pytest.raises(RulebookError, match="no functions here: only attributes are known"):
+        load(text)
 
 
 def bought(days_ago: int, **properties: Any) -> Interaction:

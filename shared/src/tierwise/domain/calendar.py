@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,10 @@ class BusinessDays:
 
     def __init__(self, zone: str) -> None:
         """Raises zoneinfo.ZoneInfoNotFoundError for an unknown zone."""
-        self.zone = ZoneInfo(zone)
+        try:
+            self.zone = ZoneInfo(zone)
+        except (OSError, ValueError) as error:  # a directory of zones, a name that no file can have
+            raise ZoneInfoNotFoundError(f"{zone[:64]!r} is no IANA time zone") from error
         self._midnights = _midnights(self.zone)
         self._irregular = np.append(np.diff(self._midnights) != _SECONDS_PER_DAY, False)
 

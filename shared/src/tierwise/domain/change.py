@@ -19,6 +19,7 @@ TIER, INTENT, LIFECYCLE, MERGE = "tier", "intent", "lifecycle", "merge"
 REASONS_MAX = 3
 _REASON = np.dtype([("part", "<u2"), ("points", "<i4")])
 _NO_PART = 0xFFFF
+_POINTS_MAX = 2**31 - 1
 
 Bools = npt.NDArray[np.bool_]
 Results = npt.NDArray[np.void]
@@ -125,7 +126,7 @@ def _pack_reasons(parts: Ints) -> list[bytes]:
     points = np.take_along_axis(parts, order, axis=1)
     packed = np.empty(order.shape, _REASON)
     packed["part"] = np.where(points == 0, _NO_PART, order)
-    packed["points"] = points
+    packed["points"] = np.clip(points, -_POINTS_MAX, _POINTS_MAX)
     return [row.tobytes() for row in packed]
 
 

@@ -18,18 +18,16 @@ from tierwise.domain.attribute_values import age
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.history import History
 from tierwise.domain.ledger import Ints, Ledgers
-from tierwise.domain.rulebook.book import FADING_BITS, Level, Points, Rulebook
+from tierwise.domain.rulebook.book import FADING_BITS, LOOK_BACK_DAYS, Level, Points, Rulebook
 from tierwise.domain.rulebook.evaluate import Column, number, truth
 from tierwise.domain.rulebook.texts import first_text
-
-LOOK_BACK_DAYS = 90
-"""A threshold's switch looks back so many daily closes for one that lies outside its band."""
 
 OVERRIDES = "override"
 """The column of what was set by hand: `override.Overrides`, None for most."""
 
 _LOOK_BACK = (1, 8, 30, LOOK_BACK_DAYS + 1)  # in strides: most are decided within a week
-_FADED_MAX = 1 << 40  # keeps count * fading * each, and their sum, far below 2**63
+_FADED_MAX = 1 << 40  # keeps count * fading * each, and their sum below, within 63 bits
+_PART_MAX = 1 << 44
 _TOTAL_MAX = 1 << 50
 _NESTED = frozenset({list, dict})
 
@@ -114,9 +112,7 @@ def faded_occurrences(points: Points, history: History) -> Ints:
 def _worth(points: Points, faded: Ints) -> Ints:
     """Faded occurrences -> points, capped."""
     worth: Ints = np.minimum(faded, _FADED_MAX) * points.each
-    if points.at_most is None:
-        return worth
-    limit = points.at_most << FADING_BITS
+    limit = _PART_MAX if points.at_most is None else points.at_most << FADING_BITS
     capped: Ints = np.clip(worth, -limit, limit)
     return capped
 

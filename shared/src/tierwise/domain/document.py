@@ -34,5 +34,10 @@ for _tag, _pattern, _first in (
 
 
 def load_yaml(text: str) -> Any:
-    """Raises yaml.YAMLError, which names line and column."""
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    """Raises yaml.YAMLError, which names line and column where it can."""
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader)
+    except RecursionError as error:
+        raise yaml.YAMLError("nested too deeply") from error
+    except (ValueError, TypeError, AttributeError, LookupError) as error:  # a tag that its value does not fit
+        raise yaml.YAMLError(f"a value is not what its tag says: {error}") from error

@@ -4,10 +4,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from tierwise.domain.classify import LOOK_BACK_DAYS
 from tierwise.domain.explain_rules import Measure, filled_value, trimmed
 from tierwise.domain.explanation import Choice, Fit, Intent, Limit, Signal, Threshold, Tier, Value, Words
-from tierwise.domain.rulebook.book import Rulebook
+from tierwise.domain.rulebook.book import LOOK_BACK_DAYS, Rulebook
 from tierwise.domain.rulebook.expressions import Call, Days, Name
 
 LANGUAGES: Final = ("en", "zh")

@@ -65,6 +65,7 @@ class History:
         self.today = today
         self.known: dict[str, Column] = aged(attributes, today)
         self._index = rulebook.signal_index
+        self._horizon_days = rulebook.horizon_days
         signal = rulebook.used_signals(ledgers.signal)
         existing = np.flatnonzero((signal >= 0) & (ledgers.day <= today))
         # Two bytes sort by radix, in linear time; stable, so that customers and days stay in order.
@@ -106,7 +107,7 @@ class History:
         return self._sum_of("value", signal, window_days) / 100
 
     def _active_days(self, signal: str, window_days: int | None) -> Column:
-        return self._sum_of("active", signal, window_days)
+        return self._sum_of("active", signal, window_days or self._horizon_days)
 
     def _share(self, part: str, whole: str, window_days: int | None) -> Column:
         return _ratio(self._sum_of("count", part, window_days), self._sum_of("count", whole, window_days))
@@ -127,6 +128,7 @@ class History:
         rows = self.of(signal)
         gaps = np.diff(rows.day, prepend=0)
         gaps[rows.starts] = 0
+        gaps[rows.day <= self.today - self._horizon_days] = 0  # before it, days are folded together
         return rows.spread(np.maximum.reduceat(gaps, rows.starts) if len(gaps) else gaps)
 
 

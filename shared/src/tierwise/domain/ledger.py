@@ -117,7 +117,7 @@ def pack(ledgers: Ledgers, fold_version: int) -> list[bytes]:
     rows["value"] = ledgers.value
     data = rows.tobytes()
     ends = np.searchsorted(ledgers.customer, np.arange(ledgers.customers), side="right") * ROW.itemsize
-    header = _FORMAT + fold_version.to_bytes(_HEADER_BYTES - 1, "little")
+    header = _header(fold_version)
     start, packed = 0, []
     for end in ends.tolist():
         packed.append(header + data[start:end])
@@ -146,6 +146,16 @@ def unpack(packed: Sequence[bytes]) -> Ledgers:
 def fold_version_of(packed: bytes) -> int:
     """The fold version that a stored ledger names."""
     return int.from_bytes(packed[1:_HEADER_BYTES], "little")
+
+
+def folded_by(packed: Sequence[bytes], fold_version: int) -> npt.NDArray[np.bool_]:
+    """Which stored ledgers name this fold version."""
+    header = _header(fold_version)
+    return np.fromiter((ledger.startswith(header) for ledger in packed), np.bool_, len(packed))
+
+
+def _header(fold_version: int) -> bytes:
+    return _FORMAT + fold_version.to_bytes(_HEADER_BYTES - 1, "little")
 
 
 def compact(ledgers: Ledgers, horizon_day: int) -> Ledgers:

@@ -18,13 +18,16 @@ import numpy.typing as npt
 from tierwise.domain.attribute_values.age import next_change
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.rulebook import Rulebook
-from tierwise.domain.rulebook.evaluate import Column, children, walk
-from tierwise.domain.rulebook.expressions import Between, Call, Comparison, Days, Name, Node, Number
+from tierwise.domain.rulebook.evaluate import Column, walk
+from tierwise.domain.rulebook.expressions import Between, Call, Comparison, Days, Name, Node, Number, children
 
 NEVER = np.iinfo(np.int64).max
 """The day of a review that time alone never makes due."""
 
 _AGES = frozenset({"days_since", "days_since_first"})
+
+_WITHIN_THE_HORIZON = frozenset({"active_days", "longest_gap"})
+"""Before it, days are folded together."""
 
 
 def next_review(
@@ -81,16 +84,16 @@ def _until_event(rulebook: Rulebook) -> npt.NDArray[np.int32]:
 def _events(rulebook: Rulebook) -> dict[str, _Events]:
     events: dict[str, _Events] = defaultdict(_Events)
     for points in rulebook.points:
-        events[points.signal].ages.update(range(1, len(points.fading) + 1))
+        events[points.signal].ages.update(range(1, len(points.fading)))
     for condition in _conditions(rulebook):
         for node in walk(condition):
             if isinstance(node, Comparison | Between):
                 _add_thresholds(events, node)
             for child in children(node):
                 if isinstance(child, Call) and not _is_against_constants(node):
-                    _add_call(events, child)
+                    _add_call(events, child, rulebook.horizon_days)
         if isinstance(condition, Call):
-            _add_call(events, condition)
+            _add_call(events, condition, rulebook.horizon_days)
     return events
 
 
@@ -119,8 +122,10 @@ def _add_thresholds(events: dict[str, _Events], node: Node) -> None:
             events[_signals(call)[0]].ages.update(age for age in passed if age > 0)
 
 
-def _add_call(events: dict[str, _Events], call: Call) -> None:
+def _add_call(events: dict[str, _Events], call: Call, horizon_days: int) -> None:
     windows = [argument.value for argument in call.arguments if isinstance(argument, Days)]
+    if not windows and call.function in _WITHIN_THE_HORIZON:
+        windows = [horizon_days]
     for signal in _signals(call):
         events[signal].ages.update(windows)
         if call.function == "trend":

@@ -20,6 +20,9 @@ from tierwise.domain.rulebook.schema import Label
 MILLI = 1_000
 """Points are integers of 1/1000 point; weights of tier dimensions of 1/1000."""
 
+LOOK_BACK_DAYS = 90
+"""A threshold's switch looks back so many daily closes for one that lies outside its band."""
+
 FADING_BITS = 16
 """Fading is a fixed-point factor of so many bits, from a table by age in days: sums of it are exact in any order."""
 

@@ -65,7 +65,7 @@ _NUMERIC = frozenset({Unit.COUNT, Unit.MONEY, Unit.DAYS, Unit.NUMBER})
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What an expression may name. `names`: the unit of each; None: any name, since properties are not declared, and
-    no functions. `texts`: the values that a name can have, where they are known."""
+    no functions. No `signals`: no functions either. `texts`: the values that a name can have, where they are known."""
 
     names: Mapping[str, Unit] | None
     signals: Collection[str] = ()
@@ -155,8 +155,9 @@ class _Checker:
         return self._scope.names[node.name]
 
     def _call(self, node: Call) -> Unit:
-        if self._scope.names is None:
-            self._say(node, "no functions here: only the properties of one interaction are known")
+        if not self._scope.signals:
+            known = "the properties of one interaction" if self._scope.names is None else "attributes"
+            self._say(node, f"no functions here: only {known} are known")
             return Unit.ANY
         function = FUNCTIONS.get(node.function)
         if function is None:
@@ -180,7 +181,10 @@ class _Checker:
                 self._say(name, unknown("signal", name.name, self._scope.signals))
         reach = sum(window.value for window in windows) * (2 if node.function == "trend" else 1)
         if reach > self._scope.horizon_days:
-            self._say(node, f"reaches back {reach} days, past the horizon of {self._scope.horizon_days}d")
+            self._say(
+                node,
+                f"reaches back {reach} days, past the {self._scope.horizon_days} that are kept (the horizon less 90)",
+            )
 
     def _arithmetic(self, node: Arithmetic) -> Unit:
         units = [self._unit(operand) for operand in (node.left, node.right)]

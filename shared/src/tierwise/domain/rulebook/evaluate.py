@@ -5,10 +5,7 @@ Numbers are float64 columns where NaN is "not known", truths are bool columns, t
 operation is elementwise, so that a row's result never depends on its neighbours.
 """
 
-import re
 from collections.abc import Callable
-from dataclasses import fields
-from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +26,7 @@ from tierwise.domain.rulebook.expressions import (
     Number,
     Text,
     Truth,
+    children,
 )
 
 Column = npt.NDArray[Any]
@@ -47,13 +45,6 @@ class Environment(Protocol):
     def name(self, name: str) -> Column: ...
 
     def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column: ...
-
-
-def children(node: Node) -> list[Node]:
-    """The nodes right below it."""
-    values = [getattr(node, field.name) for field in fields(node)]
-    flat = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
-    return [item for item in flat if isinstance(item, Node)]
 
 
 def walk(node: Node) -> list[Node]:
@@ -190,12 +181,30 @@ def _in(node: In, environment: Environment) -> Column:
 
 
 def _like(node: Like, environment: Environment) -> Column:
-    matches = _pattern(node.pattern).fullmatch
+    parts = tuple(node.pattern.casefold().split("*"))
     return _each(
         evaluate(node.operand, environment),
-        lambda value: isinstance(value, str) and matches(value) is not None,
+        lambda value: isinstance(value, str) and _is_like(value.casefold(), parts),
         np.bool_,
     )
+
+
+def _is_like(text: str, parts: tuple[str, ...]) -> bool:
+    """Whether the parts stand in the text, in order, the first at its start and the last at its end. Takes time in
+    proportion to both, whatever the pattern, since texts may come from anyone."""
+    first, *between = parts
+    if not between:
+        return text == first
+    last = between.pop()
+    if not text.startswith(first) or not text.endswith(last):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for part in between:
+        found = text.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return at <= end
 
 
 def _each(column: Column, function: Callable[[Any], object], dtype: npt.DTypeLike) -> Column:
@@ -207,11 +216,6 @@ def _each(column: Column, function: Callable[[Any], object], dtype: npt.DTypeLik
         filled[:] = results[values[0]]
         return filled
     return np.fromiter(map(results.__getitem__, values), dtype, len(values))
-
-
-@lru_cache(maxsize=1024)
-def _pattern(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in re.split(r"\*+", pattern)), re.IGNORECASE | re.DOTALL)
 
 
 _EVALUATE: dict[type[Node], Callable[[Any, Environment], Column]] = {

@@ -7,11 +7,17 @@ factor      = number | 30d | "text" | true | false | name | function(argument, .
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import NoReturn
 
 NODES_MAX = 500
 DEPTH_MAX = 40
+"""Of parentheses and arguments."""
+
+TREE_MAX = 100
+"""Of the tree, in which `a or b or c` is three deep: evaluating it takes a few frames of Python's stack a level."""
+
+DIGITS_MAX = 18
 
 
 class ExpressionError(ValueError):
@@ -138,13 +144,19 @@ def parse(text: str) -> Node:
 
 
 def _tokens(text: str) -> list[_Token]:
-    tokens, at = [], 0
-    while text[at:].strip():
+    tokens: list[_Token] = []
+    at = 0
+    end = len(text.rstrip())
+    while at < end:
+        if len(tokens) > NODES_MAX:
+            raise ExpressionError(f"longer than {NODES_MAX} words: split it up", text, at)
         match = _TOKEN.match(text, at)
         if match is None:
             at += len(text[at:]) - len(text[at:].lstrip())
             raise ExpressionError(f"{text[at]!r} has no meaning here", text, at)
         kind = str(match.lastgroup)
+        if kind in ("days", "number") and len(match[kind]) > DIGITS_MAX:
+            raise ExpressionError(f"a number of more than {DIGITS_MAX} digits", text, match.start(kind))
         tokens.append(_Token(kind, match[kind], match.start(kind)))
         at = match.end()
     tokens.append(_Token("end", "the end", len(text)))
@@ -157,13 +169,13 @@ class _Parser:
         self._tokens = _tokens(text)
         self._at = 0
         self._depth = 0
-        if len(self._tokens) > NODES_MAX:
-            raise ExpressionError(f"longer than {NODES_MAX} words: split it up", text, 0)
 
     def whole(self) -> Node:
         node = self._or()
         if self._next.kind != "end":
             self._expected("and, or, a comparison or the end")
+        if (deep := _too_deep(node)) is not None:
+            raise ExpressionError(f"nested deeper than {TREE_MAX}", self._text, deep.offset)
         return node
 
     @property
@@ -302,3 +314,18 @@ class _Parser:
             arguments.append(self._or())
         self._need(")")
         return tuple(arguments)
+
+
+def children(node: Node) -> list[Node]:
+    """The nodes right below it."""
+    values = [getattr(node, field.name) for field in fields(node)]
+    flat = [item for value in values for item in (value if isinstance(value, tuple) else (value,))]
+    return [item for item in flat if isinstance(item, Node)]
+
+
+def _too_deep(node: Node) -> Node | None:
+    """A node deeper than TREE_MAX, if there is one."""
+    level = [node]
+    for _ in range(TREE_MAX):
+        level = [child for one in level for child in children(one)]
+    return level[0] if level else None

@@ -19,7 +19,9 @@ from tierwise.domain.rulebook.book import (
     FADING_BITS,
     FIRST_TOUCH,
     LAST_TOUCH,
+    LOOK_BACK_DAYS,
     MILLI,
+    OTHER,
     Dimension,
     Fit,
     Level,
@@ -126,7 +128,9 @@ class _Loader:
                 (touch.source, self._matcher(f"acquisition.{index}", touch))
                 for index, touch in enumerate(document.acquisition)
             ),
-            points=tuple(_points(name, points) for name, points in intent.points.items()),
+            points=tuple(
+                _points(name, points, document.horizon - LOOK_BACK_DAYS) for name, points in intent.points.items()
+            ),
             fit=tuple(
                 Fit(fit.name, self._condition(f"intent.fit.{fit.name}", fit.when, fits), _milli(fit.points))
                 for fit in intent.fit
@@ -229,10 +233,11 @@ class _Loader:
             {"tier": Unit.TEXT, **scores},
         ]
         names: dict[str, Unit] = {}
-        scopes = []
+        scopes: list[Scope] = []
         for more in known:
             names = {**names, **more}
-            scopes.append(Scope(names, document.signals, document.horizon, texts))
+            signals = document.signals if scopes else ()  # fits come from attributes alone: they are the same every day
+            scopes.append(Scope(names, signals, document.horizon - LOOK_BACK_DAYS, texts))
         fits, stages, dimensions, tags = scopes
         return fits, stages, dimensions, tags
 
@@ -253,6 +258,8 @@ class _Loader:
             say(f"rates: {document.currency} is the base currency, of which the rate is 1")
         for currency in (name for name, rates in document.rates.items() if not rates):
             say(f"rates.{currency}: at least one date and rate is needed")
+        if document.horizon <= LOOK_BACK_DAYS:
+            say(f"horizon: more than the {LOOK_BACK_DAYS} days that levels look back")
         weights = sum(round(dimension.weight * MILLI) for dimension in document.tiers.dimensions.values())
         if weights != MILLI:
             say(f"tiers.dimensions: the weights add up to {weights / MILLI:g}, not 1")
@@ -261,6 +268,15 @@ class _Loader:
                 say(f"tiers.dimensions.{name}.scale: must rise, and its scores not change direction")
             if not all(0 <= score <= 100 for score in dimension.scale.values()):
                 say(f"tiers.dimensions.{name}.scale: scores are 0 to 100")
+        for place, otherwise, names in (
+            ("intent.otherwise", document.intent.otherwise, document.intent.levels),
+            ("tiers.otherwise", document.tiers.otherwise, document.tiers.cuts),
+        ):
+            if otherwise in names:
+                say(f"{place}: {otherwise} stands above already: give what is left a name of its own")
+        values = document.interests.values
+        for value in dict.fromkeys(value for value in values if values.count(value) > 1 or value == OTHER):
+            say(f"interests.values: {value} " + ("is what all others count as" if value == OTHER else "stands twice"))
         cuts = list(document.tiers.cuts.values())
         if not _ascending(reversed(cuts)):
             say("tiers.cuts: go from the highest down")
@@ -311,7 +327,8 @@ def _rates(document: Document) -> dict[str, Rates]:
     return {document.currency: Rates((0,), (Decimal(1),)), **rates}
 
 
-def _points(signal: str, points: PointsDocument) -> Points:
+def _points(signal: str, points: PointsDocument, reach_days: int) -> Points:
+    """What is older than `reach_days` gives no points: its days may be folded together."""
     # Python's float power, rounded to 16 bits once here: the same table on every machine that follows IEEE 754.
     ages = range(points.half_life * (FADING_BITS + 1) + 1)
     fading = [round(2.0 ** (-age / points.half_life) * (1 << FADING_BITS)) for age in ages]
@@ -320,7 +337,7 @@ def _points(signal: str, points: PointsDocument) -> Points:
         _milli(points.each),
         None if points.at_most is None else _milli(points.at_most),
         points.half_life,
-        np.array([*(factor for factor in fading if factor > 0), 0], np.int64),
+        np.array([*(factor for factor in fading[:reach_days] if factor > 0), 0], np.int64),
     )
 
 

@@ -25,8 +25,12 @@ Rate = Annotated[Decimal, Field(gt=0, lt=1_000_000, max_digits=14)]
 """Units of the base currency for one of the other currency."""
 
 
+CODES_MAX = 255
+"""So many tiers, levels, stages or values of a tag: their codes are a byte each."""
+
+
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Label(_Part):
@@ -77,8 +81,8 @@ class Level(_Part):
 class Intent(_Part):
     points: dict[Name, Points] = Field(min_length=1)
     fit: tuple[Fit, ...] = ()
-    half_score: float = Field(gt=0, description="The points that make a score of 50")
-    levels: dict[Name, Level] = Field(min_length=1)
+    half_score: float = Field(ge=0.01, le=1_000_000, description="The points that make a score of 50")
+    levels: dict[Name, Level] = Field(min_length=1, max_length=CODES_MAX - 1)
     otherwise: Name
 
 
@@ -95,7 +99,7 @@ class Dimension(_Part):
 
 class Tiers(_Part):
     dimensions: dict[Name, Dimension] = Field(min_length=1)
-    cuts: dict[str, float] = Field(min_length=1)
+    cuts: dict[str, float] = Field(min_length=1, max_length=CODES_MAX - 1)
     otherwise: str
 
 
@@ -110,8 +114,8 @@ class Document(_Part):
     interests: Interests
     acquisition: tuple[Touch, ...] = ()
     intent: Intent
-    lifecycle: tuple[Stage, ...] = Field(min_length=1)
+    lifecycle: tuple[Stage, ...] = Field(min_length=1, max_length=CODES_MAX)
     tiers: Tiers
-    tags: dict[Name, dict[Name, dict[Name, str]]]
+    tags: dict[Name, dict[Name, Annotated[dict[Name, str], Field(min_length=1, max_length=CODES_MAX)]]]
     strategies: dict[Literal["tier", "intent", "stage"], dict[str, dict[str, Any]]] = {}
     labels: dict[str, Label]
