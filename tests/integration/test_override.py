@@ -9,6 +9,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.scoring import append, score, view_by
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, dead_letters, reviews
 from tierwise.domain.interaction import Interaction
@@ -18,8 +20,6 @@ from tierwise.stream.open import open_stream
 from tierwise.stream.port import Stream
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.sweep import Sweeper
-
-from tests.support.scoring import append, score, view_by
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -100,7 +100,7 @@ async def test_an_override_ends_at_the_moment_of_its_expiry(
     assert (await view_by(engine, vault, "crm_id", "c1"))["lifecycle"]["stage"] == "loyal"
     async with engine.connect() as connection:
         assert (await connection.execute(select(reviews.c.due))).scalar_one() == expires
-    sweeper = Sweeper(engine, Rulebooks(), ScoringMetrics(CollectorRegistry()))
+    sweeper = Sweeper(engine, Rulebooks(), ScoringMetrics(CollectorRegistry()), vault)
     assert await sweeper.sweep(expires - timedelta(seconds=1)) == 0
     assert await sweeper.sweep(expires) == 1
     view = await view_by(engine, vault, "crm_id", "c1")

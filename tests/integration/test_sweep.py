@@ -11,6 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.support.scoring import append, score, view_by
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, customer_facets, customers, reviews
 from tierwise.domain import attributes, ledger
@@ -24,8 +26,6 @@ from tierwise.stream.port import Stream
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.sweep import Sweeper
 
-from tests.support.scoring import append, score, view_by
-
 CUSTOMERS = 60
 
 
@@ -36,8 +36,8 @@ async def stream(settings: Settings, engine: AsyncEngine, vault: Vault) -> Async
 
 
 @pytest.fixture
-def sweeper(engine: AsyncEngine) -> Sweeper:
-    return Sweeper(engine, Rulebooks(), ScoringMetrics(CollectorRegistry()))
+def sweeper(engine: AsyncEngine, vault: Vault) -> Sweeper:
+    return Sweeper(engine, Rulebooks(), ScoringMetrics(CollectorRegistry()), vault)
 
 
 def lately(rng: random.Random) -> list[Interaction]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tierwise.domain.change import MERGE, differences
+from tierwise.domain.change import MERGE, Changes, differences
 from tierwise.domain.classify import Classifications
 from tierwise.domain.rulebook import Rulebook
 from tierwise_scoring.relay import shard_of
@@ -51,7 +51,12 @@ def found_in(
     of: npt.NDArray[np.bool_],
 ) -> Iterator[Found]:
     """What changed of the customers in the mask `of`, aspect by aspect; the rest as for `differences`."""
-    for change in differences(before, known, after, rulebook):
+    return found_of(differences(before, known, after, rulebook), of=of)
+
+
+def found_of(changes: Iterable[Changes], *, of: npt.NDArray[np.bool_]) -> Iterator[Found]:
+    """The same, one by one, of the customers in the mask `of`."""
+    for change in changes:
         columns = (change.customer.tolist(), change.old, change.new, change.score, change.reasons)
         for index, old, new, score, reasons in zip(*columns, strict=True):
             if of[index]:

@@ -15,6 +15,7 @@ from tierwise.domain import ledger
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.translate import unpack_results
 from tierwise.security.personal import Vault
 from tierwise_scoring.difference import (
     Difference,
@@ -50,16 +51,7 @@ class Checked:
 
     def stored_results(self) -> tuple[npt.NDArray[np.void], npt.NDArray[np.bool_]]:
         """The stored classifications, and which of them can be read."""
-        book = self.rulebook
-        whole = [len(row["result"]) == book.result.itemsize for row in self.rows]
-        blank = bytes(book.result.itemsize)
-        held = b"".join(row["result"] if fits else blank for row, fits in zip(self.rows, whole, strict=True))
-        stored = np.frombuffer(held, book.result)
-        known = np.array(whole, np.bool_)
-        known &= (stored["tier"] < len(book.tier_names)) & (stored["level"] < len(book.level_names))
-        known &= stored["stage"] < len(book.stage_names)
-        known &= (stored["tags"] <= [len(tag.values) for tag in book.tags]).all(axis=1)
-        return stored, known
+        return unpack_results([row["result"] for row in self.rows], self.rulebook)
 
 
 async def check(

@@ -1,4 +1,4 @@
-"""The commands `tierwise scoring`, `rebuild` and `dead-letters`."""
+"""The commands `tierwise scoring`, `rebuild`, `dead-letters`, and those of `rulebook` that are about customers."""
 
 from typing import Annotated
 
@@ -8,13 +8,14 @@ import uvloop
 from tierwise.serving import until_signalled
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
-from tierwise_scoring import dead_letters_commands, rebuild_command
+from tierwise_scoring import dead_letters_commands, rebuild_command, rulebook_commands
 from tierwise_scoring.service import serve
 
 
 def register(app: typer.Typer) -> None:
     rebuild_command.register(app)
     dead_letters_commands.register(app)
+    rulebook_commands.register(app)
 
     @app.command()
     def scoring(

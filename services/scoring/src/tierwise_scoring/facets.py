@@ -12,7 +12,7 @@ from tierwise.domain.view import tags_of
 
 
 class Facets(NamedTuple):
-    """`tags`: `family.name:value`, in the rulebook's order."""
+    """`tags`: `family.name:value`, sorted, so that rulebooks that say them in another order agree."""
 
     tier: str
     intent: str
@@ -25,12 +25,12 @@ def facets_of(result: np.void, rulebook: Rulebook) -> Facets:
         rulebook.tier_names[result["tier"]],
         rulebook.level_names[result["level"]],
         rulebook.stage_names[result["stage"]],
-        [f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)],
+        sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)),
     )
 
 
 def facets_moved(before: npt.NDArray[np.void], after: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Whether any facet is another one, by customer. Both are results of one rulebook."""
+    """Whether any facet is another one, by customer. Both are results in the layout of one rulebook."""
     moved: npt.NDArray[np.bool_] = (before["tags"] != after["tags"]).any(axis=1)
     for name in ("tier", "level", "stage"):
         moved |= before[name] != after[name]

@@ -15,8 +15,8 @@ import numpy as np
 from tierwise.domain.interaction import Interaction, strongest
 from tierwise.domain.ledger import Ints
 from tierwise.security.personal import Vault
-from tierwise_scoring import store
-from tierwise_scoring.store import Customers, NewIdentifier
+from tierwise_scoring.customers import Customers, lock_customers, new_customer_ids
+from tierwise_scoring.identifiers import NewIdentifier, add_identifiers, find_identifiers, move_identifiers
 
 _ROUNDS_MAX = 20
 
@@ -57,16 +57,16 @@ async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], v
     wanted = sorted({hash_ for group in tied for hash_ in group})
     unborn: set[int] = set()  # customers that this transaction made and nobody else has seen
     for _ in range(_ROUNDS_MAX):
-        holder = await store.find_identifiers(tx, wanted)
+        holder = await find_identifiers(tx, wanted)
         assignment = await _assign(tx, tied, holder, unborn)
-        if not await store.add_identifiers(tx, _sealed(assignment.fresh, interactions, hashes, vault)):
+        if not await add_identifiers(tx, _sealed(assignment.fresh, interactions, hashes, vault)):
             continue  # another worker was first with one of them
         dropped = [pair for pair in assignment.winner.items() if pair[0] in unborn]
         merged = [pair for pair in assignment.winner.items() if pair[0] not in unborn]
         holder |= assignment.fresh
         owner = np.array([_final(holder[group[0]], assignment.winner) for group in tied], np.int64)
-        customers, moved = await store.lock_customers(tx, {*owner.tolist(), *(id_ for pair in merged for id_ in pair)})
-        await store.move_identifiers(tx, [*dropped, *moved])
+        customers, moved = await lock_customers(tx, {*owner.tolist(), *(id_ for pair in merged for id_ in pair)})
+        await move_identifiers(tx, [*dropped, *moved])
         if not moved:
             return Resolution(owner, customers, merged, hashes)
     raise IdentityContended("the same identifiers kept changing hands")
@@ -83,7 +83,7 @@ async def _assign(tx: asyncpg.Connection, tied: Tied, holder: dict[bytes, int], 
             assignment.fresh |= dict.fromkeys(identifiers, winner)
         else:
             ownerless.append(identifiers)
-    for customer, identifiers in zip(await store.new_customer_ids(tx, len(ownerless)), ownerless, strict=True):
+    for customer, identifiers in zip(await new_customer_ids(tx, len(ownerless)), ownerless, strict=True):
         unborn.add(customer)
         assignment.fresh |= dict.fromkeys(identifiers, customer)
     return assignment

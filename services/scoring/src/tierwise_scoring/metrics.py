@@ -23,6 +23,7 @@ class ScoringMetrics:
         self.merges = counter("merges", "Customers merged into another one")
         self.changes = counter("changes", "Changes of tier, intent, lifecycle or tags")
         self.reviews = counter("reviews", "Customers classified again because time passed")
+        self.released = counter("released", "Customers classified again by the release of a rulebook")
         self.batch_seconds = Histogram(
             "tierwise_scoring_batch_seconds", "From a decoded batch to its commit", registry=registry, buckets=_SECONDS
         )

@@ -1,21 +1,22 @@
 """Processing a batch: from interactions to classified customers, in one transaction.
 
-    positions -> duplicates -> identity -> fold -> classify -> customers, changes, timeline
+    positions -> duplicates -> identity -> release -> fold -> classify -> customers, changes, timeline
 
 All of it happens or nothing does: the positions move with the effects, so that after a crash at any point the batch
 is read again and done once.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-import asyncpg
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.bodies import pack_body
+from tierwise.db.engine import driver_connection
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import Classifications, attribute_columns, classify
@@ -23,25 +24,23 @@ from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
 from tierwise.domain.override import is_override, next_expiry
 from tierwise.domain.review import NEVER, next_review
-from tierwise.domain.rulebook import Rulebook
-from tierwise.security.personal import Vault
+from tierwise.domain.rulebook.evaluate import Column
 from tierwise_scoring import store
 from tierwise_scoring.batch import Batch
 from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, merge_of
+from tierwise_scoring.customers import Written, results_of, write_customers, write_merges
 from tierwise_scoring.facets import facets_moved, facets_of
 from tierwise_scoring.fold import Folded, fold
 from tierwise_scoring.identity import Resolution, resolve
+from tierwise_scoring.release import Rules, bring_up
 from tierwise_scoring.reviews import Due, due_at, write_reviews
-from tierwise_scoring.store import Written
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """What processing needs beside the batch. `source_ids`: by name, for every source in the batch."""
 
-    vault: Vault
-    rulebook: Rulebook
-    rulebook_id: int
+    rules: Rules
     source_ids: dict[str, int]
 
 
@@ -60,7 +59,8 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class _Work:
     """A batch's new interactions and the customers they touch. Customers are indexed as `resolution.customers` is:
-    `owner` by interaction, `winner` and `before` by customer."""
+    `owner` by interaction, `winner` and `before` by customer. `released`: changes that brought them to the rulebook
+    in force."""
 
     scoring: Scoring
     interactions: Sequence[Interaction]
@@ -70,6 +70,7 @@ class _Work:
     winner: Ints
     before: npt.NDArray[np.void]
     now: datetime
+    released: int
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -78,27 +79,28 @@ class _Work:
         return live
 
 
-async def process(tx: asyncpg.Connection, batch: Batch, scoring: Scoring) -> Outcome:
-    """`tx`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended."""
+async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -> Outcome:
+    """`connection`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended."""
+    tx, rules = await driver_connection(connection), scoring.rules
     now = await store.move_positions(tx, batch.moves)
     if batch.dead_letters:
-        await store.add_dead_letters(tx, batch.dead_letters, scoring.vault)
+        await store.add_dead_letters(tx, batch.dead_letters, rules.vault)
     fresh = await store.claim_keys(tx, batch.interactions)
     duplicates = len(batch.interactions) - len(fresh)
     if not fresh:
         return Outcome(0, duplicates, len(batch.dead_letters))
 
-    work = await _work([batch.interactions[index] for index in fresh.values()], list(fresh), now, tx, scoring)
+    work = await _work(connection, [batch.interactions[index] for index in fresh.values()], list(fresh), now, scoring)
     customers = work.resolution.customers
     held = (customers.ledgers, customers.attributes)
-    folded = fold(work.interactions, work.owner, held, work.winner, scoring.rulebook, scoring.vault)
-    columns = attribute_columns(folded.attributes, scoring.rulebook)
-    after = classify(folded.ledgers, columns, work.now, scoring.rulebook)
+    folded = fold(work.interactions, work.owner, held, work.winner, rules.rulebook, rules.vault)
+    columns = attribute_columns(folded.attributes, rules.rulebook)
+    after = classify(folded.ledgers, columns, work.now, rules.rulebook)
     changes = _changes(work, after)
 
-    await store.write_merges(tx, work.resolution.merged)
-    await store.write_customers(tx, _written(work, folded, after, changes))
-    await write_reviews(tx, _due(work, folded, after))
+    await write_merges(tx, work.resolution.merged)
+    await write_customers(tx, _written(work, folded, after, changes))
+    await write_reviews(tx, _due(work, folded, columns, after))
     await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
     await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work))
     return Outcome(
@@ -107,19 +109,21 @@ async def process(tx: asyncpg.Connection, batch: Batch, scoring: Scoring) -> Out
         len(batch.dead_letters),
         int(work.live.sum()),
         len(work.resolution.merged),
-        len(changes),
+        len(changes) + work.released,
     )
 
 
 async def _work(
+    connection: AsyncConnection,
     interactions: Sequence[Interaction],
     keys: Sequence[bytes],
     now: datetime,
-    tx: asyncpg.Connection,
     scoring: Scoring,
 ) -> _Work:
-    resolution = await resolve(tx, interactions, scoring.vault)
-    customers = resolution.customers
+    rules = scoring.rules
+    resolution = await resolve(await driver_connection(connection), interactions, rules.vault)
+    now = max(now, resolution.customers.classified_at or now)  # never before a customer's last one
+    customers, released = await bring_up(connection, resolution.customers, rules, now)
     index = {id_: position for position, id_ in enumerate(customers.ids)}
     winner = np.arange(len(index))
     for loser, into in resolution.merged:
@@ -128,11 +132,12 @@ async def _work(
         scoring,
         interactions,
         keys,
-        resolution,
+        replace(resolution, customers=customers),
         np.array([index[id_] for id_ in resolution.owner.tolist()], np.int64),
         winner,
-        store.results_of(customers, scoring.rulebook),
-        max(now, customers.classified_at or now),  # never before a customer's last one
+        results_of(customers, rules.rulebook),
+        now,
+        released,
     )
 
 
@@ -150,20 +155,20 @@ def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
         return Cause(kind, one.id, scoring.source_ids[one.source], not loud[index])
 
     merges = [merge_of(int(work.winner[index]), customers.ids[index]) for index in np.flatnonzero(~work.live).tolist()]
-    moved = found_in(work.before, customers.born, after, scoring.rulebook, of=work.live)
+    moved = found_in(work.before, customers.born, after, scoring.rules.rulebook, of=work.live)
     return change_rows(
         [*merges, *moved],
         customers.ids,
         customers.sequences,
         cause_of,
         at=work.now,
-        rulebook_id=scoring.rulebook_id,
+        rulebook_id=scoring.rules.in_force.id,
     )
 
 
 def _written(work: _Work, folded: Folded, after: Classifications, changes: Sequence[ChangeRow]) -> Written:
     """What becomes of each customer that is not merged away."""
-    customers, rulebook = work.resolution.customers, work.scoring.rulebook
+    customers, rulebook = work.resolution.customers, work.scoring.rules.rulebook
     before, result = work.before, after.result
     stage_moved = ~customers.born | (before["stage"] != result["stage"])
     moved = ~customers.born | facets_moved(before, result)
@@ -189,14 +194,14 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         facets=[facets_of(result[index], rulebook) if moved[index] else None for index in chosen],
         now=work.now,
         today=date_of(rulebook.days.day_of(work.now)),
-        rulebook_id=work.scoring.rulebook_id,
+        rulebook_id=work.scoring.rules.in_force.id,
     )
 
 
-def _due(work: _Work, folded: Folded, after: Classifications) -> Due:
+def _due(work: _Work, folded: Folded, columns: Mapping[str, Column], after: Classifications) -> Due:
     """When time alone can next change each customer; never, for those who are merged away."""
-    rulebook = work.scoring.rulebook
-    day = next_review(folded.ledgers, after.result, rulebook.days.day_of(work.now), rulebook)
+    rulebook = work.scoring.rules.rulebook
+    day = next_review(folded.ledgers, columns, after.result, rulebook.days.day_of(work.now), rulebook)
     day[~work.live] = NEVER
     expiries = [next_expiry(held, work.now) for held in folded.attributes]
     return due_at(work.resolution.customers.ids, day, expiries, rulebook)
@@ -206,6 +211,6 @@ def _timeline(work: _Work) -> list[tuple[Any, ...]]:
     rows = zip(work.resolution.owner.tolist(), work.keys, work.interactions, work.resolution.hashes, strict=True)
     return [
         (owner, one.time, key, work.scoring.source_ids[one.source], one.id, one.channel, one.type, one.received, hashes,
-         pack_body(one.attributes, one.properties, work.scoring.vault))
+         pack_body(one.attributes, one.properties, work.scoring.rules.vault))
         for owner, key, one, hashes in rows
     ]  # fmt: skip

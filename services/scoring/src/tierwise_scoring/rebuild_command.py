@@ -1,22 +1,15 @@
 """`tierwise rebuild`."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from typing import Annotated, Any
 
 import typer
 import uvloop
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tierwise.db import migrate
-from tierwise.db.engine import open_engine
 from tierwise.domain.customer_id import internal_id
-from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
+from tierwise_scoring.progress import customers_bar, opened_database
 from tierwise_scoring.rebuild import DIFFERENCES_KEPT, Rebuild, Report
 
 SHOWN = 50
@@ -55,30 +48,12 @@ def register(app: typer.Typer) -> None:
 
 
 async def _run(settings: Settings, customer: int | None, *, repair: bool, quiet: bool) -> Report:
-    async with _database(settings) as (engine, vault):
+    async with opened_database(settings) as (engine, vault):
         rebuild = Rebuild(engine, vault, repair=repair, quiet=quiet)
         if customer is not None:
             return await rebuild.one(customer)
-        with _progress(await rebuild.count()) as progressed:
+        with customers_bar(await rebuild.count()) as progressed:
             return await rebuild.everyone(progressed)
-
-
-@asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[tuple[AsyncEngine, Vault]]:
-    async with open_engine(settings, pool_size=2) as engine:
-        await migrate.check(engine)
-        yield engine, await open_vault(engine, settings)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[int], None]]:
-    console = Console(stderr=True)
-    with Progress(
-        TextColumn("customers"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as progress:  # fmt: skip
-        task = progress.add_task("customers", total=total)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _document(report: Report) -> dict[str, Any]:

@@ -1,12 +1,11 @@
 """The table `reviews`: when each customer is to be classified again because time passes."""
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 import asyncpg
 import numpy as np
-import numpy.typing as npt
 
 from tierwise.domain.ledger import Ints
 from tierwise.domain.review import NEVER
@@ -43,40 +42,13 @@ async def write_reviews(tx: asyncpg.Connection, due: Due) -> None:
     """Writes only what changes: mostly the next midnight stands there already."""
     if due.ids:
         await tx.execute(
-            """INSERT INTO reviews AS held (customer_id, due) SELECT * FROM unnest($1::bigint[], $2::timestamptz[])
-               ON CONFLICT (customer_id) DO UPDATE SET due = excluded.due WHERE held.due <> excluded.due""",
+            """INSERT INTO reviews (customer_id, due)
+               SELECT new.id, new.due FROM unnest($1::bigint[], $2::timestamptz[]) AS new (id, due)
+                    LEFT JOIN reviews AS held ON held.customer_id = new.id
+               WHERE held.due IS DISTINCT FROM new.due
+               ON CONFLICT (customer_id) DO UPDATE SET due = excluded.due""",
             due.ids,
             due.moments,
         )
     if due.never:
         await tx.execute("DELETE FROM reviews WHERE customer_id = ANY($1::bigint[])", due.never)
-
-
-class Reviewed(NamedTuple):
-    """What a review found of customers that differ from before. `results`: packed; `stage_moved`: by customer."""
-
-    ids: list[int]
-    results: npt.NDArray[np.void]
-    sequences: list[int]
-    stage_moved: list[bool]
-
-
-async def write_reviewed(tx: asyncpg.Connection, found: Reviewed, now: datetime, today: date) -> None:
-    """Only what a review can change: neither ledger nor attributes."""
-    if found.ids:
-        await tx.execute(
-            """UPDATE customers AS held
-               SET result = substring($2::bytea FROM (new.number::int - 1) * $3::int + 1 FOR $3::int),
-                   sequence = new.sequence, version = held.version + 1, classified_at = $6,
-                   stage_since = CASE WHEN new.stage_moved THEN $7 ELSE held.stage_since END
-               FROM unnest($1::bigint[], $4::int[], $5::bool[]) WITH ORDINALITY
-                    AS new (id, sequence, stage_moved, number)
-               WHERE held.id = new.id""",
-            found.ids,
-            found.results.tobytes(),
-            found.results.dtype.itemsize,
-            found.sequences,
-            found.stage_moved,
-            now,
-            today,
-        )

@@ -5,31 +5,25 @@ anyway. Several workers may sweep at once. After a pause of any length it catche
 """
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import asyncpg
 import numpy as np
-import numpy.typing as npt
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import attributes, ledger
-from tierwise.domain.calendar import date_of
-from tierwise.domain.classify import attribute_columns, classify
-from tierwise.domain.override import next_expiry
-from tierwise.domain.review import next_review
-from tierwise_scoring import store
-from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in
-from tierwise_scoring.facets import facets_moved, facets_of, write_facets
+from tierwise.domain.change import names_of
+from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.translate import Translated
+from tierwise.security.personal import Vault
+from tierwise_scoring.changes import Cause
+from tierwise_scoring.customers import Customers, lock_free, results_of
 from tierwise_scoring.metrics import ScoringMetrics
-from tierwise_scoring.relay import CHANNEL
-from tierwise_scoring.reviews import Reviewed, due_at, write_reviewed, write_reviews
-from tierwise_scoring.store import Customers
+from tierwise_scoring.reclassify import Standing, reclassify
+from tierwise_scoring.release import Rules, bring_up
 
 log = structlog.get_logger()
 
@@ -46,6 +40,7 @@ class Sweeper:
     engine: AsyncEngine
     rulebooks: Rulebooks
     metrics: ScoringMetrics
+    vault: Vault
 
     async def run(self) -> None:
         """Goes on after outages of the database."""
@@ -59,73 +54,56 @@ class Sweeper:
             await asyncio.sleep(_EVERY_S)
 
     async def sweep(self, at: datetime | None = None) -> int:
-        """Review everyone who is due. Returns how many customers have changed in any way. `at`: the moment, aware;
-        None: now, by the database's clock."""
+        """Review everyone who is due. Returns how many customers time has changed in any way. `at`: the moment,
+        aware; None: now, by the database's clock."""
         changed, after = 0, -1
         while True:
             async with self.engine.begin() as connection:
+                rules = Rules(await self.rulebooks.hold_in_force(connection), self.rulebooks, self.vault)
                 tx = await driver_connection(connection)
                 now = at or await tx.fetchval("SELECT now()")
-                due = [
-                    row[0]
-                    for row in await tx.fetch(
-                        """SELECT customer_id FROM reviews WHERE due <= $1 AND customer_id > $2
-                           ORDER BY customer_id LIMIT $3""",
-                        now,
-                        after,
-                        _PAGE,
-                    )
-                ]
+                due = await tx.fetch(
+                    """SELECT customer_id FROM reviews WHERE due <= $1 AND customer_id > $2
+                       ORDER BY customer_id LIMIT $3""",
+                    now,
+                    after,
+                    _PAGE,
+                )
                 if not due:
                     return changed
-                changed += await self._review(connection, tx, due, now)
-            after = due[-1]
+                changed += await self._review(connection, [row[0] for row in due], now, rules)
+            after = due[-1][0]
 
-    async def _review(self, connection: AsyncConnection, tx: asyncpg.Connection, due: list[int], now: datetime) -> int:
-        rulebook_id, rulebook = await self.rulebooks.in_force(connection)
-        customers = await store.lock_free(tx, due)
+    async def _review(self, connection: AsyncConnection, due: list[int], now: datetime, rules: Rules) -> int:
+        tx = await driver_connection(connection)
+        customers = await lock_free(tx, due)
         if customers.classified_at is None:
             return 0  # others hold all of them
         now = max(now, customers.classified_at)
-        today = rulebook.days.day_of(now)
-        ledgers = ledger.unpack(customers.ledgers)
-        held = [attributes.unpack(one) for one in customers.attributes]
-        after = classify(ledgers, attribute_columns(held, rulebook), now, rulebook)
-        before = store.results_of(customers, rulebook)
-        changes = change_rows(
-            found_in(before, customers.born, after, rulebook, of=customers.born),
-            customers.ids,
-            customers.sequences,
-            lambda _: CAUSE,
-            at=rulebook.days.midnight(today),  # what is true today has been since midnight
-            rulebook_id=rulebook_id,
+        customers, _ = await bring_up(connection, customers, rules, now)
+        days = rules.rulebook.days
+        done = await reclassify(
+            tx,
+            _standing(customers, rules.rulebook),
+            rules.in_force,
+            now,
+            cause=CAUSE,
+            at=days.midnight(days.day_of(now)),  # what is true today has been since midnight
         )
-        found = _reviewed(customers, before, after.result, changes)
-        await write_reviewed(tx, found, now, date_of(today))
-        moved = np.flatnonzero(facets_moved(before, after.result)).tolist()
-        await write_facets(tx, [(customers.ids[index], facets_of(after.result[index], rulebook)) for index in moved])
-        expiries = [next_expiry(one, now) for one in held]
-        day = next_review(ledgers, after.result, today, rulebook)
-        await write_reviews(tx, due_at(customers.ids, day, expiries, rulebook))
-        if changes:
-            await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
-            await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
         self.metrics.reviews.inc(len(customers.ids))
-        return len(found.ids)
+        return int(done.written.sum())
 
 
-def _reviewed(
-    customers: Customers,
-    before: npt.NDArray[np.void],
-    after: npt.NDArray[np.void],
-    changes: Sequence[ChangeRow],
-) -> Reviewed:
-    last = {row[0]: row[1] for row in changes}
-    different = np.flatnonzero(before != after)
-    chosen = different.tolist()
-    return Reviewed(
-        [customers.ids[index] for index in chosen],
-        after[different],
-        [last.get(customers.ids[index], customers.sequences[index]) for index in chosen],
-        (before["stage"] != after["stage"])[different].tolist(),
+def _standing(customers: Customers, rulebook: Rulebook) -> Standing:
+    nobody = np.zeros(len(customers.ids), np.bool_)
+    before = Translated(results_of(customers, rulebook), names_of(rulebook), [])
+    return Standing(
+        customers.ids,
+        customers.sequences,
+        customers.ledgers,
+        customers.attributes,
+        before,
+        known=customers.born,
+        refolded=nobody,
+        moved=nobody,
     )

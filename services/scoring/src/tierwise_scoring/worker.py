@@ -25,6 +25,7 @@ from tierwise_scoring.poison import RECORD_FAULTS, without_culprits
 from tierwise_scoring.positions import read_positions, reset_positions
 from tierwise_scoring.process import Outcome, Scoring, process
 from tierwise_scoring.relay import CHANNEL
+from tierwise_scoring.release import Rules
 from tierwise_scoring.store import PositionTaken
 
 log = structlog.get_logger()
@@ -166,9 +167,10 @@ class Worker:
     async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
         await self._know_sources(batch)
         async with self._engine.connect() as connection, connection.begin() as transaction:
-            rulebook_id, rulebook = await self._rulebooks.in_force(connection)
+            in_force = await self._rulebooks.hold_in_force(connection)
+            rules = Rules(in_force, self._rulebooks, self._vault)
+            outcome = await process(connection, batch, Scoring(rules, self._source_ids))
             tx = await driver_connection(connection)
-            outcome = await process(tx, batch, Scoring(self._vault, rulebook, rulebook_id, self._source_ids))
             if not keep:
                 await transaction.rollback()
             elif outcome.changes or outcome.dead_letters:

@@ -97,6 +97,9 @@ rulebooks = Table(
     Column("version", Text, nullable=False),
     Column("document", Text, nullable=False),
     _time("published_at", now=True),
+    Column("quiet", Boolean, nullable=False, server_default=text("false")),  # its changes are not published
+    Column("reached", BigInteger, nullable=False, server_default=text("0")),  # the pass has taken pages up to this id
+    _time("released_at", nullable=True),  # everyone is on it
 )
 
 customer_ids = Sequence("customer_ids", metadata=metadata)

@@ -1,5 +1,7 @@
 """The public id of a customer: `c_` and 13 characters, one to one with the number that the database knows."""
 
+from functools import lru_cache
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _VALUE = {character: value for value, character in enumerate(_ALPHABET)}
 _MASK = (1 << 64) - 1
@@ -7,6 +9,7 @@ _FACTOR = 0x9E3779B97F4A7C15  # odd, so multiplying is a bijection modulo 2**64
 _INVERSE = pow(_FACTOR, -1, 1 << 64)
 
 
+@lru_cache(maxsize=1 << 16)
 def public_id(number: int) -> str:
     """`number`: 0 to 2**63 - 1, as in `customers.id`."""
     mixed = number * _FACTOR & _MASK

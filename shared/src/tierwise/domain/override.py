@@ -59,11 +59,10 @@ def entry_of(interaction: Interaction, *, time_us: int) -> tuple[str, Entry]:
 
 def overrides_of(held: Attributes) -> Overrides:
     """Of one customer: those that were not taken back, whether they hold yet or not."""
-    found = {
-        name.removeprefix(PREFIX): msgspec.convert(entry.value, Override)
-        for name, entry in held.items()
-        if name.startswith(PREFIX)
-    }
+    names = [name for name in held if name.startswith(PREFIX)]
+    if not names:
+        return {}
+    found = {name.removeprefix(PREFIX): msgspec.convert(held[name].value, Override) for name in names}
     return {aspect: override for aspect, override in found.items() if override.value is not None}
 
 

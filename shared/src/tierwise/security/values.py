@@ -34,7 +34,10 @@ def is_personal(name: str) -> bool:
 
 def seal_values(values: dict[str, Any], vault: Vault) -> dict[str, Any]:
     """`values` as JSON gives them, with the value of each personal name, nested ones too, as sealed bytes."""
-    if not any(map(is_personal, values)) and not any(isinstance(value, dict | list) for value in values.values()):
+    for name, value in values.items():  # mostly there is none, and every interaction comes through here twice
+        if is_personal(name) or isinstance(value, dict | list):
+            break
+    else:
         return values
     return {name: _seal(name, value, vault, in_list=False) for name, value in values.items()}
 

@@ -220,6 +220,17 @@ class Rulebook:
             ]
         )
 
+    @cached_property
+    def dimension_labels(self) -> list[tuple[str, dict[str, str]]]:
+        """(name, label) of the tier's dimensions, in their order."""
+        return [(dimension.name, self.label(dimension.name)) for dimension in self.dimensions]
+
+    @cached_property
+    def intent_labels(self) -> list[tuple[str, dict[str, str]]]:
+        """(name, label) of what makes the intent score: `points`, then `fit`."""
+        names = [*(points.signal for points in self.points), *(fit.name for fit in self.fit)]
+        return [(name, self.label(name)) for name in names]
+
     def label(self, name: str) -> dict[str, str]:
         """The label in every language; the name itself where the rulebook has none."""
         label = self.labels.get(name)

@@ -152,6 +152,9 @@ def upgrade() -> None:
         sa.Column("version", sa.Text(), nullable=False),
         sa.Column("document", sa.Text(), nullable=False),
         sa.Column("published_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("quiet", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("reached", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("released_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_rulebooks"),
     )
     op.create_table(

@@ -1,0 +1,205 @@
+"""The table `customers`: rows are locked in the order of their ids, read, and written as arrays."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import asyncpg
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.domain import attributes, ledger
+from tierwise.domain.rulebook import Rulebook
+from tierwise_scoring.facets import Facets, write_facets
+from tierwise_scoring.identifiers import move_identifiers
+
+_NO_ROWS = ledger.pack(ledger.empty(1), fold_version=0)[0]
+_NO_ATTRIBUTES = attributes.pack({})
+
+
+@dataclass(frozen=True, slots=True)
+class Customers:
+    """Locked rows in the order of their ids. `born`: whether there was a row. `results`, `rulebook_ids`: b"" and 0
+    where there was none."""
+
+    ids: list[int]
+    born: npt.NDArray[np.bool_]
+    ledgers: list[bytes]
+    attributes: list[bytes]
+    results: list[bytes]
+    sequences: list[int]
+    rulebook_ids: list[int]
+    classified_at: datetime | None
+
+
+async def new_customer_ids(tx: asyncpg.Connection, count: int) -> list[int]:
+    if not count:
+        return []
+    rows = await tx.fetch("SELECT nextval('customer_ids') FROM generate_series(1, $1)", count)
+    return [row[0] for row in rows]
+
+
+_STATE = "id, merged_into, ledger, attributes, result, sequence, rulebook_id, classified_at"
+
+
+async def lock_free(tx: asyncpg.Connection, ids: Sequence[int]) -> Customers:
+    """Lock, in the order of their ids, those that no other transaction holds, and read them."""
+    rows = await tx.fetch(
+        f"""SELECT {_STATE} FROM customers WHERE id = ANY($1::bigint[]) AND merged_into IS NULL
+            ORDER BY id FOR UPDATE SKIP LOCKED""",
+        ids,
+    )
+    return _customers([row[0] for row in rows], {row[0]: row for row in rows})
+
+
+async def read_page(tx: asyncpg.Connection, after: int, limit: int) -> Customers:
+    """The next ones after an id, as they are, without locking them."""
+    rows = await tx.fetch(
+        f"SELECT {_STATE} FROM customers WHERE id > $1 AND merged_into IS NULL ORDER BY id LIMIT $2", after, limit
+    )
+    return _customers([row[0] for row in rows], {row[0]: row for row in rows})
+
+
+async def lock_others(
+    tx: asyncpg.Connection, rulebook_id: int, first: int, last: int, *, wait: bool = False
+) -> Customers:
+    """The same, of the ids from `first` to `last`: who names another rulebook. `wait`: for those too that are held."""
+    rows = await tx.fetch(
+        f"""SELECT {_STATE} FROM customers
+            WHERE id BETWEEN $1 AND $2 AND rulebook_id <> $3 AND merged_into IS NULL
+            ORDER BY id FOR UPDATE {"" if wait else "SKIP LOCKED"}""",
+        first,
+        last,
+        rulebook_id,
+    )
+    return _customers([row[0] for row in rows], {row[0]: row for row in rows})
+
+
+async def lock_customers(tx: asyncpg.Connection, ids: Collection[int]) -> tuple[Customers, list[tuple[int, int]]]:
+    """Lock the rows in the order of their ids, and read them. Also (loser, winner) of those merged meanwhile."""
+    wanted = sorted(ids)
+    rows = await tx.fetch(f"SELECT {_STATE} FROM customers WHERE id = ANY($1::bigint[]) ORDER BY id FOR UPDATE", wanted)
+    customers = _customers(wanted, {row[0]: row for row in rows})
+    return customers, [(row[0], row[1]) for row in rows if row[1] is not None]
+
+
+def _customers(wanted: list[int], found: dict[int, asyncpg.Record]) -> Customers:
+    empty = (0, None, _NO_ROWS, _NO_ATTRIBUTES, b"", 0, 0, None)
+    held = [found.get(id_, empty) for id_ in wanted]
+    return Customers(
+        ids=wanted,
+        born=np.array([id_ in found for id_ in wanted], np.bool_),
+        ledgers=[row[2] for row in held],
+        attributes=[row[3] for row in held],
+        results=[row[4] for row in held],
+        sequences=[row[5] for row in held],
+        rulebook_ids=[row[6] for row in held],
+        classified_at=max((row[7] for row in found.values()), default=None),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Customers as the batch leaves them, one element each. `attributes[i]`: None where they stay as they are.
+    `first_seen` and `last_seen`: None where nothing is to be added. `facets[i]`: None where they stay."""
+
+    ids: list[int]
+    born: npt.NDArray[np.bool_]
+    ledgers: list[bytes]
+    attributes: list[bytes | None]
+    results: npt.NDArray[np.void]
+    sequences: list[int]
+    first_seen: list[datetime | None]
+    last_seen: list[datetime | None]
+    stage_moved: npt.NDArray[np.bool_]
+    facets: list[Facets | None]
+    now: datetime
+    today: date
+    rulebook_id: int
+
+
+async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
+    """Insert the new ones, update the others, each with one statement."""
+    for born, statement in ((False, _INSERT), (True, _UPDATE)):
+        chosen = np.flatnonzero(written.born == born).tolist()
+        if chosen:
+            lengths = [len(written.ledgers[index]) for index in chosen]
+            await tx.execute(
+                statement,
+                [written.ids[index] for index in chosen],
+                b"".join(written.ledgers[index] for index in chosen),
+                np.cumsum([1, *lengths[:-1]]).tolist(),
+                lengths,
+                [written.attributes[index] for index in chosen],
+                written.results[chosen].tobytes(),
+                written.results.dtype.itemsize,
+                [written.sequences[index] for index in chosen],
+                [written.first_seen[index] for index in chosen],
+                [written.last_seen[index] for index in chosen],
+                written.stage_moved[chosen].tolist(),
+                written.now,
+                written.today,
+                written.rulebook_id,
+            )
+    facets = zip(written.ids, written.facets, strict=True)
+    await write_facets(tx, [(id_, held) for id_, held in facets if held is not None])
+
+
+# One bytea cut with substring costs less than an array of them: no header and no copy for each element.
+_CUT = """
+    FROM unnest($1::bigint[], $3::int[], $4::int[], $5::bytea[], $8::int[], $9::timestamptz[], $10::timestamptz[],
+                $11::bool[]) WITH ORDINALITY
+         AS new (id, start, length, attributes, sequence, first_seen, last_seen, stage_moved, number)"""
+_LEDGER = "substring($2::bytea FROM new.start FOR new.length)"
+_RESULT = "substring($6::bytea FROM (new.number::int - 1) * $7::int + 1 FOR $7::int)"
+_INSERT = f"""
+    INSERT INTO customers (id, ledger, attributes, result, rulebook_id, first_seen, last_seen, stage_since,
+                           classified_at, sequence, version)
+    SELECT new.id, {_LEDGER}, new.attributes, {_RESULT}, $14, new.first_seen, new.last_seen, $13, $12, new.sequence, 1
+    {_CUT}"""
+_UPDATE = f"""
+    UPDATE customers AS held
+    SET ledger = {_LEDGER}, attributes = coalesce(new.attributes, held.attributes), result = {_RESULT},
+        rulebook_id = $14, first_seen = least(held.first_seen, new.first_seen),
+        last_seen = greatest(held.last_seen, new.last_seen),
+        stage_since = CASE WHEN new.stage_moved THEN $13 ELSE held.stage_since END,
+        classified_at = $12, sequence = new.sequence, version = held.version + 1
+    {_CUT}
+    WHERE held.id = new.id"""
+
+
+async def write_merges(tx: asyncpg.Connection, merged: Sequence[tuple[int, int]]) -> None:
+    """The losers point to their winners, as does everyone who pointed to a loser; their rows are emptied."""
+    if not merged:
+        return
+    losers, winners = [loser for loser, _ in merged], [winner for _, winner in merged]
+    await move_identifiers(tx, merged)
+    await tx.execute(
+        """UPDATE customers AS winner SET first_seen = least(winner.first_seen, loser.first_seen),
+                  last_seen = greatest(winner.last_seen, loser.last_seen)
+           FROM (SELECT pair.winner, min(held.first_seen) AS first_seen, max(held.last_seen) AS last_seen
+                 FROM unnest($1::bigint[], $2::bigint[]) AS pair (loser, winner)
+                      JOIN customers AS held ON held.id = pair.loser
+                 GROUP BY pair.winner) AS loser
+           WHERE winner.id = loser.winner""",
+        losers,
+        winners,
+    )
+    await tx.execute(
+        """UPDATE customers AS held SET merged_into = pair.winner, version = held.version + 1,
+                  ledger = CASE WHEN held.id = pair.loser THEN $3 ELSE held.ledger END,
+                  attributes = CASE WHEN held.id = pair.loser THEN $4 ELSE held.attributes END
+           FROM unnest($1::bigint[], $2::bigint[]) AS pair (loser, winner)
+           WHERE held.id = pair.loser OR held.merged_into = pair.loser""",
+        losers,
+        winners,
+        _NO_ROWS,
+        _NO_ATTRIBUTES,
+    )
+    await tx.execute("DELETE FROM customer_facets WHERE customer_id = ANY($1::bigint[])", losers)
+
+
+def results_of(customers: Customers, rulebook: Rulebook) -> npt.NDArray[np.void]:
+    """What is stored for each customer; zeros for those who are new."""
+    blank = bytes(rulebook.result.itemsize)
+    return np.frombuffer(b"".join(result or blank for result in customers.results), rulebook.result)
