@@ -42,10 +42,12 @@ async def serve(app: App, *, host: str, port: int) -> None:
 
 
 def freeze() -> None:
-    """Leave to the garbage collector only what comes from now on: modules are never garbage, and walking them with
-    each full collection cost ingest 15 % of its CPU time at batches of 500."""
+    """Leave to the garbage collector only what comes from now on, and let it look less often: modules are never
+    garbage, and what a batch makes is in no cycles. Walking them cost ingest 15 % of its CPU time at batches of 500,
+    and scoring 20 %."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 async def until_signalled(service: Coroutine[Any, Any, None]) -> None:

@@ -55,7 +55,7 @@ class ChangesOutbox:
         records = []
         for row in rows:
             if not row["quiet"]:
-                change = StoredChange(**{name: row[name] for name in StoredChange.__struct_fields__})
+                change = StoredChange(*row[2:])  # selected in the order of its fields
                 rulebook = await self._rulebooks.get(connection, change.rulebook_id)
                 records.append(_event(change, msgspec.json.encode(published(change, rulebook))))
         return records, rows[-1]["id"] if rows else None

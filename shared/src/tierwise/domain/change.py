@@ -143,7 +143,7 @@ def reasons_of(aspect: str, packed: bytes, rulebook: Rulebook) -> list[dict[str,
     ]
 
 
-class StoredChange(msgspec.Struct, frozen=True, kw_only=True):
+class StoredChange(msgspec.Struct, frozen=True):
     """A row of the table `changes`. `score`: tenths; `source`: the name of the source."""
 
     customer_id: int
