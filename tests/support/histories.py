@@ -75,6 +75,7 @@ KINDS: tuple[tuple[str, str, Callable[[Random], Properties]], ...] = (
     ("quote", "rejected", _nothing), ("survey", "answered", _answer), ("service", "complaint", _nothing),
     ("service", "praise", _nothing), ("crm", "lead_created", _lead), ("crm", "qualified", _nothing),
     ("crm", "disqualified", _nothing), ("crm", "note", _nothing), ("crm", "override", _override),
+    ("web", "profile_update", _visit), ("crm", "profile_update", _nothing),
 )  # fmt: skip
 
 ATTRIBUTES: dict[str, tuple[Any, ...]] = {
@@ -121,6 +122,7 @@ def _interaction(random: Random, number: int, time: datetime) -> Interaction:
         identifiers={"user_id": "u"},
         attributes={name: random.choice(ATTRIBUTES[name]) for name in names},
         properties={name: value for name, value in properties(random).items() if value is not None},
+        scored=random.random() < 0.95,
     )
 
 

@@ -12,11 +12,11 @@ from tierwise.domain import attributes as attribute
 from tierwise.domain import ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.classify import Classifications, attribute_columns, classify
+from tierwise.domain.dynamic_signals import keep_interests
 from tierwise.domain.interaction import Interaction
+from tierwise.domain.learn import learned
 from tierwise.domain.ledger import Ledgers
-from tierwise.domain.match import match, microseconds, touches
-from tierwise.domain.override import entry_of as override_entry
-from tierwise.domain.override import is_override
+from tierwise.domain.match import match
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.view import tags_of
 
@@ -33,18 +33,14 @@ def fold_all(histories: Sequence[History], rulebook: Rulebook) -> Ledgers:
     owner = np.repeat(np.arange(len(histories)), [len(history) for history in histories])
     rows = match([one for history in histories for one in history], rulebook)
     rows = replace(rows, customers=len(histories), customer=owner[rows.customer])
-    return ledger.fold(ledger.empty(len(histories)), rows)
+    return keep_interests(ledger.fold(ledger.empty(len(histories)), rows))
 
 
 def attributes_of_all(histories: Sequence[History], rulebook: Rulebook) -> list[Attributes]:
     everyone: list[Attributes] = [{} for _ in histories]
     owned = [(one, held) for history, held in zip(histories, everyone, strict=True) for one in history]
-    found = touches([one for one, _ in owned], rulebook)
-    for index, (one, held) in enumerate(owned):
-        entries = attribute.entries_of(one.attributes, time_us=microseconds(one), key=one.key)
-        if is_override(one):
-            entries.append(override_entry(one, time_us=microseconds(one)))
-        attribute.merge(held, [*found.get(index, []), *entries])
+    for index, entries in learned([one for one, _ in owned], rulebook, seal=dict):
+        attribute.merge(owned[index][1], entries)
     return everyone
 
 

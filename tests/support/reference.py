@@ -11,7 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from tests.support.reference_expressions import number, truth
-from tierwise.domain.interaction import Interaction
+from tierwise.domain.dynamic_signals import kept_interests
+from tierwise.domain.interaction import CHANNELS, Interaction
 from tierwise.domain.rulebook.book import Fit, Matcher, Points, Rulebook, Tag
 
 POINT = 1_000 << 16
@@ -20,6 +21,11 @@ POINT = 1_000 << 16
 LOOK_BACK_DAYS = 90
 INTERESTS_MAX = 5
 OVERRIDE = ("crm", "override")
+DONE_TO_CUSTOMERS = {
+    ("email", "sent"), ("email", "delivered"), ("email", "bounced"), ("sms", "sent"), ("sms", "delivered"),
+    ("sms", "bounced"), ("call", "missed"), ("call", "refused"), ("call", "wrong_number"), ("call", "voicemail"),
+    ("meeting", "scheduled"), ("meeting", "no_show"), ("ad", "impression"), ("quote", "sent"),
+}  # fmt: skip
 
 Occurrences = dict[str, list[tuple[date, int]]]
 """By signal: the business day of each occurrence, and its minor units."""
@@ -44,9 +50,10 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
     """The classification of the one customer whom the interactions belong to."""
     distinct = list({one.key: one for one in interactions}.values())
     today = _business_day(now, rulebook)
-    counted = [one for one in distinct if (one.channel, one.type) != OVERRIDE]
+    scored = [one for one in distinct if one.scored]
+    counted = [one for one in scored if _is_counted(one)]
     past = Past(
-        occurrences_of(counted, rulebook), aged(attributes_of(distinct, rulebook), today), today, rulebook.horizon_days
+        occurrences_of(counted, rulebook), aged(attributes_of(scored, rulebook), today), today, rulebook.horizon_days
     )
     points = points_of(past, rulebook)
     score = score_of(points, rulebook)
@@ -73,6 +80,10 @@ def reference(interactions: Iterable[Interaction], now: datetime, rulebook: Rule
         tuple((tag.family, tag.name, found[_aspect(tag)]) for tag in rulebook.tags if found[_aspect(tag)]),
         _interests(counted, rulebook),
     )  # fmt: skip
+
+
+def _is_counted(one: Interaction) -> bool:
+    return one.type != "profile_update" and (one.channel, one.type) != OVERRIDE
 
 
 class Past:
@@ -102,7 +113,9 @@ class Past:
         last = self.day - timedelta(days=window_days * windows_back)
         return [one for one in happened if last - timedelta(days=window_days) < one[0] <= last]
 
-    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> float | None:
+    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Any:
+        if not signals:
+            return self._of_groups(function, window_days)
         here = self.within(signals[0], window_days)
         days = sorted({day for day, _ in here})
         match function:
@@ -124,6 +137,15 @@ class Past:
             case "trend":
                 whole = self.within(signals[0], window_days, windows_back=1)
         return len(here) / len(whole) if whole else None
+
+    def _of_groups(self, function: str, window_days: int | None) -> Any:
+        prefix = "interest:" if function == "interests" else "channel:"
+        names = sorted(name for name in self.occurrences if name.startswith(prefix))
+        counts = {name.removeprefix(prefix): len(self.within(name, window_days)) for name in names}
+        used = [name for name, count in counts.items() if count]
+        if function != "preferred_channel":
+            return len(used)
+        return min(used, key=lambda name: (-counts[name], CHANNELS.index(name)), default=None)
 
 
 class Properties:
@@ -158,7 +180,18 @@ def occurrences_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> O
         for signal in rulebook.signals:
             if _fits(signal.matcher, one, scope):
                 found[signal.name].append((day, _amount(one, rulebook) if signal.takes_amount else 0))
+        if _is_active(one):
+            found[f"channel:{one.channel}"].append((day, 0))
+        if isinstance(value := one.properties.get(rulebook.interest_property), str):
+            found[f"interest:{value if value in rulebook.interests else 'other'}"].append((day, 0))
     return found
+
+
+def _is_active(one: Interaction) -> bool:
+    """Whether the customer did it, and not someone else to them."""
+    if (one.channel, one.type) == ("email", "opened"):
+        return one.properties.get("machine") is not True
+    return one.channel != "crm" and (one.channel, one.type) not in DONE_TO_CUSTOMERS
 
 
 def attributes_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> dict[str, Any]:
@@ -168,7 +201,7 @@ def attributes_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> di
     for one in in_order:
         held |= one.attributes
     touched = []
-    for one in in_order:
+    for one in filter(_is_counted, in_order):
         scope = Properties(one, rulebook)
         touched += [source for source, matcher in rulebook.acquisition if _fits(matcher, one, scope)][:1]
     if touched:
@@ -254,8 +287,10 @@ def _aspect(tag: Tag) -> str:
 
 def _interests(interactions: Sequence[Interaction], rulebook: Rulebook) -> tuple[str, ...]:
     values = [one.properties.get(rulebook.interest_property) for one in interactions]
-    counts = Counter((value if value in rulebook.interests else "other") for value in values if isinstance(value, str))
-    order = [*rulebook.interests, "other"]
+    told = [value for value in values if isinstance(value, str)]
+    kept = rulebook.interests or kept_interests({value for value in told if value not in ("", "other")})
+    counts = Counter(value if value in kept else "other" for value in told)
+    order = [*(rulebook.interests or sorted(kept)), "other"]
     return tuple(sorted(counts, key=lambda value: (-counts[value], order.index(value)))[:INTERESTS_MAX])
 
 
@@ -265,7 +300,7 @@ def _business_day(moment: datetime, rulebook: Rulebook) -> date:
 
 def _fits(matcher: Matcher, one: Interaction, scope: Properties) -> bool:
     return (
-        matcher.channel in (None, one.channel)
+        (matcher.channels is None or one.channel in matcher.channels)
         and (matcher.types is None or one.type in matcher.types)
         and (matcher.where is None or truth(matcher.where, scope))
     )

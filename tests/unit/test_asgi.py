@@ -6,10 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tierwise.asgi import (
-    HEALTH_PATHS,
     App,
     Message,
-    Observed,
     Receive,
     Response,
     Scope,
@@ -17,7 +15,9 @@ from tierwise.asgi import (
     health_app,
     problem_of_http_error,
 )
+from tierwise.observed import Observed
 from tierwise.problem import NotFound, Unavailable
+from tierwise.routes import Routes, health_routes
 
 
 async def call(app: App, method: str, path: str) -> httpx.Response:
@@ -45,8 +45,7 @@ def observed(registry: CollectorRegistry) -> App:
     async def well() -> None:
         return None
 
-    health = health_app({"database": well}, registry)
-    return Observed(service, registry, service="test", direct=dict.fromkeys(HEALTH_PATHS, health))
+    return Observed(service, registry, service="test", direct=health_routes({"database": well}, registry))
 
 
 async def test_an_unexpected_error_is_a_500_that_tells_nothing() -> None:
@@ -130,3 +129,25 @@ def test_a_frameworks_errors_become_problems_with_their_headers() -> None:
     assert (problem.status, problem.code, problem.headers) == (405, "method_not_allowed", {"Allow": "POST"})
     RefusedError.status_code = 418
     assert problem_of_http_error(RefusedError()).members()["code"] == "im_a_teapot"
+
+
+async def named(scope: Scope, receive: Receive, send: Send) -> None:
+    await Response(200, repr(scope["path_params"]).encode(), media_type="text/plain")(scope, receive, send)
+
+
+async def test_routes_fit_whole_segments_and_name_the_methods_they_take() -> None:
+    routes = Routes()
+    routes.add("/hooks/calls/{source}", {"POST": named})
+    routes.add("/hooks/{format}/latest", {"GET": named})
+    app = Observed(service, CollectorRegistry(), service="test", direct=routes)
+    assert (await call(app, "POST", "/hooks/calls/shop")).text == "{'source': 'shop'}"
+    assert (await call(app, "GET", "/hooks/mail/latest")).text == "{'format': 'mail'}"
+    refused = await call(app, "PUT", "/hooks/calls/shop")
+    assert (refused.status_code, refused.headers["allow"], refused.json()["code"]) == (
+        405,
+        "POST",
+        "method_not_allowed",
+    )
+    assert (await call(app, "POST", "/hooks/calls/shop/more")).text == "fine"
+    with pytest.raises(ValueError, match="taken"):
+        routes.add("/hooks/calls/{source}", {"POST": named})

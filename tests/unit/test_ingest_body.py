@@ -14,8 +14,8 @@ from tierwise_ingest.body import (
     ClientGone,
     InvalidBody,
     UnsupportedMediaType,
+    json_items,
     read_body,
-    read_items,
     split_array,
     split_json,
 )
@@ -39,7 +39,8 @@ class Receiver:
 
 async def items(*chunks: bytes, items_max: int = 10, bytes_max: int = 10_000, **headers: Any) -> Sequence[bytes]:
     scope, receive = request(*chunks, **headers)
-    return await read_items(scope, receive, bytes_max=bytes_max, items_max=items_max)
+    body = await read_body(scope, receive, bytes_max=bytes_max)
+    return json_items(body, headers.get("content_type", ""), items_max=items_max)
 
 
 @pytest.mark.parametrize("content_type", ["", "application/json", "Application/JSON; charset=UTF-8"])
@@ -133,7 +134,7 @@ async def test_too_many_items_are_refused(body: bytes) -> None:
 async def test_a_client_that_leaves_is_not_an_error_of_its_body() -> None:
     scope, receive = request(b'{"a"', gone=True)
     with pytest.raises(ClientGone):
-        await read_items(scope, receive, bytes_max=100, items_max=1)
+        await read_body(scope, receive, bytes_max=100)
 
 
 @pytest.mark.parametrize(

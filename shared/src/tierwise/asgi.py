@@ -1,15 +1,14 @@
 """The edge that every service has, as plain ASGI, so that no framework is needed to serve it:
-problem responses, health and metrics routes, and one wrapper that counts, times and logs requests."""
+responses, problems, health and metrics."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from http import HTTPStatus
 from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 import structlog
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from tierwise.problem import NotFound, Problem
@@ -145,86 +144,6 @@ async def _lifespan_of_nothing(receive: Receive, send: Send) -> None:
         await send({"type": f"{event}.complete"})
         if event == "lifespan.shutdown":
             return
-
-
-class Observed:
-    """Wraps a service: requests are counted and timed by route template; each leaves an access log line
-    (health routes aside; what went well at level debug, since the metrics count it); paths in `direct` are
-    answered by their own application. A Problem that is raised below is answered as such, any other
-    error as a 500 problem without its text, which is logged."""
-
-    def __init__(
-        self, app: App, registry: CollectorRegistry, *, service: str, direct: Mapping[str, App] | None = None
-    ) -> None:
-        self._app = app
-        self._direct = direct or {}
-        self._requests = Counter(
-            f"tierwise_{service}_http_requests",
-            "Requests answered.",
-            ("route", "method", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            f"tierwise_{service}_http_request_seconds",
-            "From the request's head to the end of its response.",
-            ("route",),
-            buckets=SECONDS_BUCKETS,
-            registry=registry,
-        )
-        self._children: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        started = time.perf_counter()
-        status = 0
-
-        async def sending(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        direct = self._direct.get(scope["path"])
-        try:
-            await (direct or self._app)(scope, receive, sending)
-        except Problem as problem:
-            if status:
-                raise
-            await problem_response(problem)(scope, receive, sending)
-        except Exception:
-            log.exception("request_failed", route=_route(scope, direct), method=scope["method"])
-            if status:
-                raise  # a part of a response is out: the server must cut the connection
-            await problem_response(InternalError("Repeating is safe."))(scope, receive, sending)
-        finally:
-            self._note(_route(scope, direct), scope["method"], status, time.perf_counter() - started)
-
-    def _note(self, route: str, method: str, status: int, seconds: float) -> None:
-        known = method if method in _METHODS else "other"
-        key = (route, known, status)
-        children = self._children.get(key)
-        if children is None:  # of templates, methods and statuses there are few
-            answered = str(status or 499)  # 499: the client left
-            children = self._requests.labels(route, known, answered), self._seconds.labels(route)
-            self._children[key] = children
-        children[0].inc()
-        children[1].observe(seconds)
-        if route not in HEALTH_PATHS:
-            note = log.warning if status >= 500 else log.info if status >= 400 else log.debug
-            note("request", route=route, method=known, status=status, ms=round(seconds * 1000, 1))
-
-
-_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
-
-
-def _route(scope: Scope, direct: App | None) -> str:
-    """The route's template; never the path itself, which may hold personal data."""
-    path = scope["path"]
-    if direct is not None or path in HEALTH_PATHS:
-        return str(path)
-    return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
 def header(headers: Iterable[tuple[bytes, bytes]], name: bytes) -> bytes | None:

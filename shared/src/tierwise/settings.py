@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 
@@ -18,7 +18,7 @@ class Settings(BaseSettings):
     secret_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Seals personal data and signs; comma-separated while rotating, the newest first"
     )
-    rulebook: Path | None = Field(default=None, description="Seeds an empty database with this rulebook")
+    rulebook: Path | None = Field(default=None, description="Seeds an empty database: a file, b2b or retail")
     log_format: Literal["console", "json"] = "console"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
@@ -30,6 +30,10 @@ class Settings(BaseSettings):
     ingest_depth_max: int = Field(default=16, ge=2, description="Nesting of one interaction")
     ingest_append_timeout_s: float = Field(default=10.0, gt=0, description="A slower stream is answered with 503")
     ingest_pending_bytes_max: int = Field(default=64_000_000, ge=1, description="Waiting for the stream; beyond: 503")
+
+    ingest_trusted_proxies: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=(), description="Networks whose `X-Forwarded-Proto` and `-Host` are believed, comma-separated"
+    )
 
     profile_api_host: str = "127.0.0.1"
     profile_api_port: int = Field(default=8002, ge=0, le=65535)
@@ -50,7 +54,7 @@ class Settings(BaseSettings):
     scoring_batch_max: int = Field(default=5_000, ge=1, description="Interactions in one transaction")
     scoring_read_wait_ms: int = Field(default=200, ge=0, description="How long a read waits for the first record")
 
-    @field_validator("secret_key", mode="before")
+    @field_validator("secret_key", "ingest_trusted_proxies", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value

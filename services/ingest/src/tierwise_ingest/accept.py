@@ -2,46 +2,23 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-
-from tierwise.asgi import Response, json_response, problem_response
 from tierwise.domain.claim import Admitted
 from tierwise.domain.interaction import strongest
 from tierwise.domain.rejection import InvalidInteraction
 from tierwise.domain.source import Source
-from tierwise.problem import Problem, Unavailable
+from tierwise.problem import Unavailable
 from tierwise.security.personal import Vault
 from tierwise.stream.port import RECORD_BYTES_MAX, Outgoing, Stream, StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
+from tierwise_ingest.formats.format import Ignored, Item
 from tierwise_ingest.metrics import IngestMetrics
+from tierwise_ingest.outcome import Outcome, Rejection
 
 _ENCODED_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_000  # leaves room for key and headers
-
-
-class NoneAccepted(Problem):
-    status, code, title = 400, "none_accepted", "No interaction was accepted"
-
-
-class Rejection(msgspec.Struct, frozen=True, kw_only=True):
-    """Why the item at `index`, from 0, was not taken."""
-
-    index: int
-    status: str = "rejected"
-    code: str
-    field: str | None
-    detail: str
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one request. `unrecognisable`: indexes of accepted items with neither id nor time."""
-
-    accepted: int
-    rejections: Sequence[Rejection]
-    unrecognisable: Sequence[int]
 
 
 class Pending:
@@ -79,31 +56,48 @@ class Acceptor:
         self._pending = pending
         self._timeout_s = timeout_s
 
-    async def accept(self, found: Iterable[Admitted | InvalidInteraction], source: Source) -> Outcome:
+    async def accept(
+        self, items: Iterable[Item], source: Source, *, keep: Callable[[Sequence[Rejection]], bytes] | None = None
+    ) -> Outcome:
         """Append what is admitted and return when it is durable, all of it.
 
-        Raises Unavailable when any may not be: the whole request can be repeated then.
+        `keep`: the record that the request becomes where not all of it could be mapped. Raises Unavailable when any may
+        not be durable: the whole request can be repeated then.
         """
         records: list[Outgoing] = []
         rejections: list[Rejection] = []
         unrecognisable: list[int] = []
+        ignored = 0
         identifier_hash = self._vault.identifier_hash
-        for index, item in enumerate(found):
+        for index, item in enumerate(items):
             if isinstance(item, Admitted) and len(item.encoded) > _ENCODED_BYTES_MAX:
                 item = InvalidInteraction("too_large", None, "Written out it is larger than the stream takes")
             if isinstance(item, InvalidInteraction):
                 rejections.append(Rejection(index=index, code=item.code, field=item.field, detail=item.detail))
                 continue
+            if isinstance(item, Ignored):
+                ignored += 1
+                self._metrics.ignored.labels(source.name, item.reason).inc()
+                continue
             interaction, encoded, recognisable = item
             records.append(Outgoing(identifier_hash(*strongest(interaction.identifiers)), encoded))
             if not recognisable:
                 unrecognisable.append(index)
+        accepted = len(records)
+        if rejections and keep is not None:
+            records.append(Outgoing(identifier_hash("source", source.name), keep(rejections)))
         if records:
             await self._append(records)
-            self._metrics.accepted.labels(source.name).inc(len(records))
+            self._metrics.accepted.labels(source.name).inc(accepted)
         for rejection in rejections:
             self._metrics.rejected.labels(source.name, rejection.code).inc()
-        return Outcome(accepted=len(records), rejections=rejections, unrecognisable=unrecognisable)
+        return Outcome(
+            accepted=accepted,
+            ignored=ignored,
+            kept=len(records) > accepted,
+            rejections=rejections,
+            unrecognisable=unrecognisable,
+        )
 
     async def _append(self, records: Sequence[Outgoing]) -> None:
         started = time.perf_counter()
@@ -118,26 +112,3 @@ class Acceptor:
                 self._metrics.append_failures.labels("unavailable").inc()
                 raise Unavailable("The stream is away; repeating the request is safe.") from error
         self._metrics.append_seconds.observe(time.perf_counter() - started)
-
-
-_UNRECOGNISABLE = (
-    "With neither id nor time a retry cannot be told from a new interaction: sending these again counts again."
-)
-
-
-def response_of(outcome: Outcome) -> Response:
-    """202 with what was rejected, 400 where something was sent and nothing accepted."""
-    if outcome.rejections and not outcome.accepted:
-        detail = f"All {len(outcome.rejections)} were rejected; results say why."
-        results = msgspec.to_builtins(outcome.rejections)
-        return problem_response(NoneAccepted(detail, accepted=0, rejected=len(outcome.rejections), results=results))
-    content: dict[str, Any] = {
-        "accepted": outcome.accepted,
-        "rejected": len(outcome.rejections),
-        "results": outcome.rejections,
-    }
-    if outcome.unrecognisable:
-        content["warnings"] = [
-            {"code": "retry_not_recognised", "indexes": outcome.unrecognisable, "detail": _UNRECOGNISABLE}
-        ]
-    return json_response(202, content)

@@ -9,13 +9,16 @@ from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
-from tierwise.asgi import HEALTH_PATHS, HttpError, Observed, health_app, problem_of_http_error
+from tierwise.asgi import HttpError, problem_of_http_error
+from tierwise.observed import Observed
 from tierwise.readiness import database_check, migrations_check, stream_check
+from tierwise.routes import health_routes
 from tierwise.settings import Settings
 from tierwise_ingest import documents
 from tierwise_ingest.backend import Backend
-from tierwise_ingest.interactions import PATH, interactions_route
+from tierwise_ingest.formats.table import FORMATS
 from tierwise_ingest.metrics import IngestMetrics
+from tierwise_ingest.receiving import receiving
 
 _DESCRIPTION: Final = """
 What customers did, over HTTP, onto the stream. 202 means that the stream has it, durably; the same `id` again changes
@@ -42,8 +45,11 @@ def create_app(settings: Settings) -> FastAPI:
         "migrations": migrations_check(backend.engine),
         "stream": stream_check(backend.stream),
     }
-    direct = dict.fromkeys(HEALTH_PATHS, health_app(checks, registry))
-    direct[PATH] = interactions_route(settings, backend)
+    direct = health_routes(checks, registry)
+    for format_ in FORMATS:
+        route = receiving(format_, settings, backend)
+        for method, path, _ in format_.routes:
+            direct.add(path, {method: route})
     app.add_middleware(Observed, registry, service="ingest", direct=direct)
     app.add_exception_handler(HTTPException, _framework_error)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -58,7 +64,8 @@ def _document(app: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1: the framework's document and the routes that are answered beside it."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        document["paths"][PATH] = {"post": documents.INTERACTIONS}
+        for method, path, operation in (route for format_ in FORMATS for route in format_.routes):
+            document["paths"].setdefault(path, {})[method.lower()] = operation
         document.setdefault("components", {})["securitySchemes"] = documents.SECURITY_SCHEMES
         app.openapi_schema = document
     return app.openapi_schema

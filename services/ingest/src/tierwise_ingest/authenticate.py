@@ -3,13 +3,13 @@
 import base64
 import binascii
 
-from tierwise.asgi import Scope, header
 from tierwise.problem import Unauthorized
+from tierwise_ingest.request import Request
 
 
-def write_key(scope: Scope) -> str:
+def write_key(request: Request) -> str:
     """From `Authorization: Bearer KEY`, or Basic with the key as user name, as SDKs send it. Raises Unauthorized."""
-    sent = (header(scope["headers"], b"authorization") or b"").decode("latin-1")
+    sent = request.header("authorization") or ""
     scheme, _, credentials = sent.partition(" ")
     credentials = credentials.strip()
     if scheme.lower() == "basic":

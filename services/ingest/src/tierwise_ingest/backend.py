@@ -12,16 +12,21 @@ from tierwise.opening import Opening
 from tierwise.problem import Unavailable
 from tierwise.security.keys import KeyRing
 from tierwise.security.personal import open_vault
+from tierwise.security.sources import Sources
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import Stream
 from tierwise_ingest.accept import Acceptor, Pending
+from tierwise_ingest.checking import open_checking
+from tierwise_ingest.formats.format import Checking
 from tierwise_ingest.metrics import IngestMetrics
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
     keys: KeyRing
+    sources: Sources
+    checking: Checking
     stream: Stream
     acceptor: Acceptor
     content_key: bytes
@@ -65,4 +70,12 @@ class Backend:
         async with open_stream(settings, engine, vault) as stream:
             pending = Pending(self._metrics, bytes_max=settings.ingest_pending_bytes_max)
             acceptor = Acceptor(stream, vault, self._metrics, pending, timeout_s=settings.ingest_append_timeout_s)
-            yield Opened(KeyRing(engine, vault), stream, acceptor, vault.key_hash("ids made from content"))
+            async with open_checking() as checking:
+                yield Opened(
+                    KeyRing(engine, vault),
+                    Sources(engine, vault),
+                    checking,
+                    stream,
+                    acceptor,
+                    vault.key_hash("ids made from content"),
+                )

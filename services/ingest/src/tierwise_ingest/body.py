@@ -1,13 +1,14 @@
-"""The body of a request: received and inflated within a bound, then split into the bytes of its items."""
+"""The body of a request: received and inflated within a bound; and the bytes of the items that a JSON body holds."""
 
 import re
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Final
 
 import msgspec
 
 from tierwise.asgi import Receive, Scope, header
+from tierwise.domain.rejection import InvalidInteraction
 from tierwise.problem import Problem
 
 JSON_TYPES: Final = frozenset({"", "application/json"})
@@ -21,6 +22,9 @@ _INFLATE_STEP_BYTES: Final = 256 * 1024
 class InvalidBody(Problem):
     status, code, title = 400, "invalid_body", "The body cannot be read"
 
+    def as_rejection(self) -> InvalidInteraction:
+        return InvalidInteraction(self.code, None, self.detail)
+
 
 class BodyTooLarge(Problem):
     status, code, title = 413, "too_large", "The body is larger than this server takes"
@@ -32,22 +36,6 @@ class UnsupportedMediaType(Problem):
 
 class ClientGone(Exception):  # noqa: N818
     """The client left before its request was complete; there is nobody to answer."""
-
-
-async def read_items(scope: Scope, receive: Receive, *, bytes_max: int, items_max: int) -> Sequence[bytes]:
-    """The bytes of each item of the request: of the object, the array's elements, or the lines of NDJSON.
-
-    `bytes_max`: of the body, inflated. Items are not decoded yet; one that is no JSON does not spoil its
-    neighbours. Raises InvalidBody, BodyTooLarge, UnsupportedMediaType, ClientGone.
-    """
-    media_type = _media_type(scope)
-    body = await read_body(scope, receive, bytes_max=bytes_max)
-    if not body or body.isspace():
-        raise InvalidBody("There is no body; send one JSON object, an array of them, or NDJSON.")
-    items = split_lines(body) if media_type in NDJSON_TYPES else split_json(body, items_max=items_max)
-    if len(items) > items_max:
-        raise BodyTooLarge(f"There are more than {items_max} items; send fewer a request.")
-    return items
 
 
 async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
@@ -70,8 +58,22 @@ async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _media_type(scope: Scope) -> str:
-    sent = (header(scope["headers"], b"content-type") or b"").decode("latin-1")
+def json_items(body: bytes, content_type: str, *, items_max: int) -> list[bytes]:
+    """The bytes of each item: of the object, the array's elements, or the lines of NDJSON.
+
+    They are not decoded; one that is no JSON does not spoil its neighbours. Raises InvalidBody, BodyTooLarge,
+    UnsupportedMediaType.
+    """
+    media_type = _media_type(content_type)
+    if not body or body.isspace():
+        raise InvalidBody("There is no body; send one JSON object, an array of them, or NDJSON.")
+    items = split_lines(body) if media_type in NDJSON_TYPES else split_json(body, items_max=items_max)
+    if len(items) > items_max:
+        raise BodyTooLarge(f"There are more than {items_max} items; send fewer a request.")
+    return items
+
+
+def _media_type(sent: str) -> str:
     media_type, _, parameters = sent.lower().partition(";")
     charset = re.search(r"charset=\"?([^\s;\"]+)", parameters)
     if media_type.strip() not in JSON_TYPES | NDJSON_TYPES:

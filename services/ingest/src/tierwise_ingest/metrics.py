@@ -21,6 +21,12 @@ class IngestMetrics:
             ("source", "code"),
             registry=registry,
         )
+        self.ignored = Counter(
+            "tierwise_ingest_items_ignored",
+            "Items that are understood and are no interactions, by why.",
+            ("source", "reason"),
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "tierwise_ingest_append_seconds",
             "From handing a request's interactions to the stream to their being durable.",

@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 
-from tierwise.asgi import HEALTH_PATHS, Check, Observed, health_app, problem_of_http_error
+from tierwise.asgi import Check, problem_of_http_error
+from tierwise.observed import Observed
 from tierwise.opening import Opening
 from tierwise.problem import Unavailable
 from tierwise.readiness import database_check, migrations_check
+from tierwise.routes import health_routes
 from tierwise.settings import Settings
 from tierwise_profile_api.backend import Backend, open_backend
 from tierwise_profile_api.documents import ProblemDetails
@@ -49,8 +51,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_error)
     registry = CollectorRegistry()
-    health = health_app(_checks(opening), registry)
-    app.add_middleware(Observed, registry, service="profile_api", direct=dict.fromkeys(HEALTH_PATHS, health))
+    direct = health_routes(_checks(opening), registry)
+    app.add_middleware(Observed, registry, service="profile_api", direct=direct)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]
     return app
 

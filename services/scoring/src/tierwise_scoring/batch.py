@@ -8,9 +8,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from tierwise.domain import unmapped
 from tierwise.domain.interaction import CHANNELS, Interaction, decode
 from tierwise.domain.money import minor_units
 from tierwise.domain.override import entry_of, is_override
+from tierwise.domain.retraction import Retraction, retraction_of
 from tierwise.stream.port import Partition, Record, Slice
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,6 +53,7 @@ class Batch:
     interactions: list[Interaction] = field(default_factory=list)
     records: list[tuple[Partition, Record]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
+    retractions: list[Retraction] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.interactions) + len(self.dead_letters)
@@ -65,6 +68,9 @@ def decode_slices(slices: Sequence[Slice]) -> Batch:
             try:
                 batch.interactions.append(decode_record(record.value))
             except Unusable as error:
+                if (retraction := retraction_of(record.value)) is not None:
+                    batch.retractions.append(retraction)
+                    continue
                 batch.dead_letters.append(DeadLetter(part.partition, record, error.reason, error.detail))
             else:
                 batch.records.append((part.partition, record))
@@ -76,7 +82,7 @@ def decode_record(value: bytes) -> Interaction:
     try:
         interaction = decode(value)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Unusable("undecodable", f"not an interaction: {error}") from error
+        raise _undecodable(value, error) from error
     if b"\\u0000" in value and b"\x00" in msgspec.msgpack.encode(_texts(interaction)):
         raise Unusable("nul_character", "a text has a NUL character, which the database cannot hold")
     if interaction.channel not in CHANNELS:
@@ -90,6 +96,15 @@ def decode_record(value: bytes) -> Interaction:
     if is_override(interaction):
         _check_override(interaction)
     return interaction
+
+
+def _undecodable(value: bytes, error: Exception) -> Unusable:
+    try:
+        request = unmapped.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return Unusable("undecodable", f"not an interaction: {error}")
+    told = f"{request.code}: {request.detail}" if request.field is None else f"{request.code}: {request.field}"
+    return Unusable("unmapped", f"{request.source} ({request.format}): {told}")
 
 
 def _check_amount(amount: object) -> None:

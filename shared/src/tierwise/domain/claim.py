@@ -21,10 +21,14 @@ from tierwise.domain.wellformed import INT64_MAX, INT64_MIN, check_keys_and_text
 AHEAD_MAX = timedelta(minutes=5)
 """How far a source's clock may be ahead of ours."""
 
+ID_CHARACTERS_MAX = 256
+ATTRIBUTES_MAX = 100
+"""That one interaction may assert."""
+
 _Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
 _Text = Annotated[str, msgspec.Meta(max_length=1024)]
 _Scalar = None | bool | _Int | float | _Text
-_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
+_Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
 _IdentifierValue = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_CHARACTERS_MAX)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 _Attribute = _Scalar | Annotated[list[_Scalar], msgspec.Meta(max_length=100)]
@@ -39,8 +43,9 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     channel: str
     type: str
     identifiers: dict[str, _IdentifierValue] = {}
-    attributes: Annotated[dict[_Name, _Attribute], msgspec.Meta(max_length=100)] | None = None
+    attributes: Annotated[dict[_Name, _Attribute], msgspec.Meta(max_length=ATTRIBUTES_MAX)] | None = None
     properties: dict[str, _Property] | None = None
+    consent: bool | None = None
 
 
 class Terms(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,8 +54,9 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     `received`: its arrival, aware, in UTC. `ahead_max`: how far ahead of it a time may be, None for any distance.
     `new_id` gives a fresh id to a claim with neither id nor time.
     `horizon`: how far back duplicates are known, None for ever. `kinds`: of identifiers, with those of the
-    rulebook. `depth_max`: nesting, the claim itself being the first level. `content_key` (up to 64 bytes)
-    keeps ids that are made from content from telling what the content was.
+    rulebook. `depth_max`: nesting, the claim itself being the first level. `item_bytes_max`: of one, as sent;
+    `items_max`: in one request. `content_key` (up to 64 bytes) keeps ids that are made from content from telling what
+    the content was. Not `consented`: the request itself says that nothing in it may be scored.
     """
 
     source: Source
@@ -60,7 +66,10 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     horizon: timedelta | None = None
     kinds: frozenset[str] = frozenset(IDENTIFIER_KINDS)
     depth_max: int = 16
+    item_bytes_max: int = 64_000
+    items_max: int = 1_000
     content_key: bytes = b""
+    consented: bool = True
 
 
 class Admitted(NamedTuple):
@@ -78,6 +87,8 @@ _canonical = msgspec.json.Encoder(order="deterministic")
 
 def read_claim(raw: bytes, terms: Terms) -> Admitted:
     """One item in the native form, from its bytes. Raises InvalidInteraction."""
+    if len(raw) > terms.item_bytes_max:
+        raise InvalidInteraction("too_large", None, f"An interaction has at most {terms.item_bytes_max:,} bytes")
     try:
         claim = _decoder.decode(raw)
     except msgspec.ValidationError as error:
@@ -93,6 +104,46 @@ def read_claim(raw: bytes, terms: Terms) -> Admitted:
     expected = encoded.count(b'"') - _quotes_added(claim, interaction, quoted_amount=quoted_amount)
     check_keys_and_text(raw, expected)
     return Admitted(interaction, encoded, claim.id is not None or claim.time is not None)
+
+
+_PLAIN_NESTING = 3
+"""Objects and arrays of an encoded interaction whose attributes and properties hold none."""
+
+
+def take(claim: Claim, terms: Terms) -> Admitted:
+    """A claim that was made from a document in another form, whose types hold but whose sizes nobody has looked at.
+    Raises InvalidInteraction."""
+    if claim.id is not None and not 0 < len(claim.id) <= ID_CHARACTERS_MAX:
+        raise InvalidInteraction("invalid_id", "id", f"1 to {ID_CHARACTERS_MAX} characters")
+    for kind, value in claim.identifiers.items():
+        if not 0 < len(value) <= IDENTIFIER_CHARACTERS_MAX:
+            detail = f"1 to {IDENTIFIER_CHARACTERS_MAX} characters"
+            raise InvalidInteraction("invalid_identifier", f"identifiers.{kind}", detail)
+    if claim.attributes:
+        _check_attributes(claim.attributes)
+    interaction = admit(claim, terms)
+    try:
+        encoded = encode(interaction)
+    except UnicodeEncodeError:
+        raise InvalidInteraction("lone_surrogate", None, "Half of a surrogate pair is no text") from None
+    if len(encoded) > terms.item_bytes_max:
+        raise InvalidInteraction("too_large", None, f"An interaction has at most {terms.item_bytes_max:,} bytes")
+    if encoded.count(b"{") + encoded.count(b"[") > _PLAIN_NESTING:
+        check_nesting(interaction.properties, "properties", depth_max=terms.depth_max)
+    if b"\\u0000" in encoded:
+        check_keys_and_text(encoded, encoded.count(b'"'))
+    return Admitted(interaction, encoded, claim.id is not None or claim.time is not None)
+
+
+def _check_attributes(attributes: dict[str, Any]) -> None:
+    if len(attributes) > ATTRIBUTES_MAX:
+        raise InvalidInteraction("invalid_attribute", "attributes", f"At most {ATTRIBUTES_MAX} at once")
+    for name, value in attributes.items():
+        try:
+            msgspec.convert(name, _Name)
+            msgspec.convert(value, _Attribute)
+        except msgspec.ValidationError as error:
+            raise InvalidInteraction("invalid_attribute", f"attributes.{name[:64]}", str(error)) from error
 
 
 def admit(claim: Claim, terms: Terms) -> Interaction:
@@ -128,6 +179,7 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
         attributes=derive(attributes, year=time.year) if attributes else attributes,
         properties=properties,
         links=trust.links,
+        scored=terms.consented and claim.consent is not False,
     )
 
 
@@ -211,6 +263,10 @@ def _quotes_added(claim: Claim, interaction: Interaction, *, quoted_amount: bool
         added += 4
     if not interaction.links:
         added += 2
+    if not interaction.scored:
+        added += 2
+    if claim.consent is not None:
+        added -= 2
     if "amount" in interaction.properties and not quoted_amount:
         added += 2
     if claim.attributes and interaction.attributes != claim.attributes:

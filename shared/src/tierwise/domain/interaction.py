@@ -3,6 +3,7 @@
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
+from zlib import crc32
 
 import msgspec
 
@@ -20,8 +21,8 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     `id` is unique in its `source`; `time` and `received` (its arrival at ingest) are aware and in UTC; `identifiers`
     maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets);
     `properties` are of this interaction alone. `links`: whether its identifiers may tie customers together;
-    where not, the strongest one alone says whose it is. `batch`: the import that it came with, if any. `quiet`:
-    changes that it causes are not published.
+    where not, the strongest one alone says whose it is. Not `scored`: its customer agreed to its being kept, not to
+    its being counted. `batch`: the import that it came with, if any. `quiet`: changes that it causes are not published.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     attributes: dict[str, Any] = {}
     properties: dict[str, Any] = {}
     links: bool = True
+    scored: bool = True
     batch: str | None = None
     quiet: bool = False
 
@@ -48,6 +50,16 @@ def key_of(source: str, id: str) -> bytes:  # noqa: A002
     return blake2b(b"%d:%b%b" % (len(name), name, id.encode()), digest_size=16).digest()
 
 
+def content_of(interaction: Interaction) -> int:
+    """Signed 32 bits by which a repeat of a key is told from another content under the same key: CRC-32 of what was
+    said, however its members were ordered. A time that is the arrival's own was not said."""
+    one = interaction
+    time = None if one.time == one.received else one.time
+    said = (time, one.channel, one.type, one.identifiers, one.attributes, one.properties, one.scored)
+    return crc32(_canonical(said)) - (1 << 31)
+
+
+_canonical = msgspec.json.Encoder(order="deterministic").encode
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Interaction)
 

@@ -4,9 +4,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tierwise.domain import attributes, override
-from tierwise.domain.attributes import Entry
+from tierwise.domain.attributes import Entry, Kind
+from tierwise.domain.dynamic_signals import INTEREST_NAMES
 from tierwise.domain.interaction import Interaction
-from tierwise.domain.match import microseconds, touches
+from tierwise.domain.match import counts, interest_of, microseconds, touches
 from tierwise.domain.rulebook import Rulebook
 
 Seal = Callable[[dict[str, Any]], dict[str, Any]]
@@ -20,9 +21,11 @@ def learned(
     found = touches(interactions, rulebook)
     for index, one in enumerate(interactions):
         entries = found.get(index, [])
-        if one.attributes:
+        if one.attributes and one.scored:
             sealed = seal(one.attributes)
             entries = [*entries, *attributes.entries_of(sealed, time_us=microseconds(one), key=one.key)]
+        if rulebook.interests_by_hash and counts(one) and (interest := interest_of(one, rulebook)) is not None:
+            entries = [*entries, (INTEREST_NAMES, Entry(Kind.INTERESTS, 0, b"", [interest]))]
         if override.is_override(one):
             entries = [*entries, override.entry_of(one, time_us=microseconds(one))]
         if entries:
