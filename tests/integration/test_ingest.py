@@ -271,14 +271,14 @@ async def test_every_error_of_the_framework_is_a_problem(client: httpx.AsyncClie
     assert is_problem(await client.get("/nowhere"), 404, "not_found")
     response = await client.get(PATH)
     assert is_problem(response, 405, "method_not_allowed")
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "OPTIONS, POST"
     assert is_problem(await client.post("/openapi.json"), 405, "method_not_allowed")
 
 
 async def test_the_contract_is_documented(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"][PATH]["post"]
-    assert set(operation["responses"]) == {"202", "400", "401", "413", "415", "429", "503"}
+    assert set(operation["responses"]) == {"202", "400", "401", "403", "413", "415", "429", "503"}
     examples = operation["requestBody"]["content"]["application/json"]["examples"]
     for example in examples.values():
         assert (await client.post(PATH, json=example["value"])).status_code == 202

@@ -4,10 +4,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
+import msgspec
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise.db.tables import sources
 from tierwise.domain.interaction import Interaction, decode
-from tierwise.domain.source import BACKEND, Trust
+from tierwise.domain.source import BACKEND, Intake, Trust
 from tierwise.security.keys import Created, create_write_key
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
@@ -30,9 +33,15 @@ async def serving(settings: Settings, *, key: str | None = None) -> AsyncIterato
         yield client
 
 
-async def write_key(engine: AsyncEngine, vault: Vault, *, source: str = "shop", trust: Trust = BACKEND) -> Created:
+async def write_key(
+    engine: AsyncEngine, vault: Vault, *, source: str = "shop", trust: Trust = BACKEND, intake: Intake | None = None
+) -> Created:
     async with engine.begin() as connection:
-        return await create_write_key(connection, vault, source=source, trust=trust)
+        created = await create_write_key(connection, vault, source=source, trust=trust)
+        if intake is not None:
+            changed = update(sources).where(sources.c.name == source)
+            await connection.execute(changed.values(intake=msgspec.to_builtins(intake)))
+        return created
 
 
 async def appended_records(settings: Settings, engine: AsyncEngine, vault: Vault) -> list[Record]:

@@ -150,4 +150,4 @@ async def test_routes_fit_whole_segments_and_name_the_methods_they_take() -> Non
     )
     assert (await call(app, "POST", "/hooks/calls/shop/more")).text == "fine"
     with pytest.raises(ValueError, match="taken"):
-        routes.add("/hooks/calls/{source}", {"POST": named})
+        routes.add("/hooks/calls/{source}", {"POST": service})

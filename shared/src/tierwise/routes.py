@@ -16,7 +16,7 @@ class Routes:
         self._varying: dict[int, list[tuple[Sequence[str], str, dict[str, App]]]] = {}
 
     def add(self, path: str, methods: Mapping[str, App]) -> None:
-        """Raises ValueError where path and method are taken."""
+        """Raises ValueError where path and method are taken by another application."""
         if "{" not in path:
             known = self._literal.setdefault(path, {})
         else:
@@ -25,8 +25,8 @@ class Routes:
             known = next((apps for _, other, apps in alike if other == path), {})
             if not known:
                 alike.append((segments, path, known))
-        if taken := known.keys() & methods.keys():
-            raise ValueError(f"{path} is taken for {', '.join(sorted(taken))}")
+        if taken := sorted(method for method, app in methods.items() if known.get(method, app) is not app):
+            raise ValueError(f"{path} is taken for {', '.join(taken)}")
         known.update(methods)
 
     def find(self, scope: Scope) -> tuple[str, App] | None:

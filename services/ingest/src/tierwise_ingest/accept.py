@@ -16,7 +16,11 @@ from tierwise.stream.port import RECORD_BYTES_MAX, Outgoing, Stream, StreamUnava
 from tierwise.stream.topics import INTERACTIONS
 from tierwise_ingest.formats.format import Ignored, Item
 from tierwise_ingest.metrics import IngestMetrics
-from tierwise_ingest.outcome import Outcome, Rejection
+from tierwise_ingest.outcome import LeftOut, Outcome, Rejection
+from tierwise_ingest.rate import Rates
+
+Keep = Callable[[Sequence[Rejection]], bytes]
+"""The record that a request becomes of which these items could not be mapped."""
 
 _ENCODED_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_000  # leaves room for key and headers
 
@@ -48,25 +52,24 @@ class Acceptor:
     """Appends to the stream for all requests. `timeout_s`: what takes longer is answered with Unavailable."""
 
     def __init__(
-        self, stream: Stream, vault: Vault, metrics: IngestMetrics, pending: Pending, *, timeout_s: float
+        self, stream: Stream, vault: Vault, metrics: IngestMetrics, pending: Pending, rates: Rates, *, timeout_s: float
     ) -> None:
         self._stream = stream
         self._vault = vault
         self._metrics = metrics
         self._pending = pending
+        self._rates = rates
         self._timeout_s = timeout_s
 
-    async def accept(
-        self, items: Iterable[Item], source: Source, *, keep: Callable[[Sequence[Rejection]], bytes] | None = None
-    ) -> Outcome:
+    async def accept(self, items: Iterable[Item], source: Source, *, keep: Keep | None = None) -> Outcome:
         """Append what is admitted and return when it is durable, all of it.
 
-        `keep`: the record that the request becomes where not all of it could be mapped. Raises Unavailable when any may
-        not be durable: the whole request can be repeated then.
+        Raises Unavailable when any may not be durable, TooManyRequests: the whole request can be repeated then.
         """
         records: list[Outgoing] = []
         rejections: list[Rejection] = []
         unrecognisable: list[int] = []
+        left_out: list[LeftOut] = []
         ignored = 0
         identifier_hash = self._vault.identifier_hash
         for index, item in enumerate(items):
@@ -79,16 +82,21 @@ class Acceptor:
                 ignored += 1
                 self._metrics.ignored.labels(source.name, item.reason).inc()
                 continue
-            interaction, encoded, recognisable = item
+            interaction, encoded, recognisable, names = item
             records.append(Outgoing(identifier_hash(*strongest(interaction.identifiers)), encoded))
             if not recognisable:
                 unrecognisable.append(index)
+            if names:
+                left_out.append(LeftOut(index=index, fields=names))
         accepted = len(records)
         if rejections and keep is not None:
             records.append(Outgoing(identifier_hash("source", source.name), keep(rejections)))
         if records:
+            self._rates.take(source, len(records), time.monotonic())
             await self._append(records)
             self._metrics.accepted.labels(source.name).inc(accepted)
+        if left_out:
+            self._metrics.left_out.labels(source.name).inc(len(left_out))
         for rejection in rejections:
             self._metrics.rejected.labels(source.name, rejection.code).inc()
         return Outcome(
@@ -97,6 +105,7 @@ class Acceptor:
             kept=len(records) > accepted,
             rejections=rejections,
             unrecognisable=unrecognisable,
+            left_out=left_out,
         )
 
     async def _append(self, records: Sequence[Outgoing]) -> None:

@@ -14,11 +14,11 @@ from tierwise.observed import Observed
 from tierwise.readiness import database_check, migrations_check, stream_check
 from tierwise.routes import health_routes
 from tierwise.settings import Settings
-from tierwise_ingest import documents
+from tierwise_ingest import documents, snippet
 from tierwise_ingest.backend import Backend
 from tierwise_ingest.formats.table import FORMATS
 from tierwise_ingest.metrics import IngestMetrics
-from tierwise_ingest.receiving import receiving
+from tierwise_ingest.receiving import asked_first, receiving
 
 _DESCRIPTION: Final = """
 What customers did, over HTTP, onto the stream. 202 means that the stream has it, durably; the same `id` again changes
@@ -46,10 +46,12 @@ def create_app(settings: Settings) -> FastAPI:
         "stream": stream_check(backend.stream),
     }
     direct = health_routes(checks, registry)
+    direct.add(snippet.PATH, {"GET": snippet.snippet_route()})
+    asked = asked_first(backend)
     for format_ in FORMATS:
         route = receiving(format_, settings, backend)
         for method, path, _ in format_.routes:
-            direct.add(path, {method: route})
+            direct.add(path, {method: route, "OPTIONS": asked})
     app.add_middleware(Observed, registry, service="ingest", direct=direct)
     app.add_exception_handler(HTTPException, _framework_error)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
@@ -64,6 +66,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
     """OpenAPI 3.1: the framework's document and the routes that are answered beside it."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["paths"][snippet.PATH] = {"get": snippet.DOCUMENT}
         for method, path, operation in (route for format_ in FORMATS for route in format_.routes):
             document["paths"].setdefault(path, {})[method.lower()] = operation
         document.setdefault("components", {})["securitySchemes"] = documents.SECURITY_SCHEMES

@@ -19,7 +19,9 @@ from tierwise.stream.port import Stream
 from tierwise_ingest.accept import Acceptor, Pending
 from tierwise_ingest.checking import open_checking
 from tierwise_ingest.formats.format import Checking
+from tierwise_ingest.judge import Judge
 from tierwise_ingest.metrics import IngestMetrics
+from tierwise_ingest.rate import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Opened:
     keys: KeyRing
     sources: Sources
     checking: Checking
+    judge: Judge
     stream: Stream
     acceptor: Acceptor
     content_key: bytes
@@ -69,12 +72,14 @@ class Backend:
         vault = await open_vault(engine, settings)
         async with open_stream(settings, engine, vault) as stream:
             pending = Pending(self._metrics, bytes_max=settings.ingest_pending_bytes_max)
-            acceptor = Acceptor(stream, vault, self._metrics, pending, timeout_s=settings.ingest_append_timeout_s)
+            timeout_s = settings.ingest_append_timeout_s
+            acceptor = Acceptor(stream, vault, self._metrics, pending, Rates(), timeout_s=timeout_s)
             async with open_checking() as checking:
                 yield Opened(
                     KeyRing(engine, vault),
                     Sources(engine, vault),
                     checking,
+                    Judge(self._metrics),
                     stream,
                     acceptor,
                     vault.key_hash("ids made from content"),

@@ -1,5 +1,6 @@
 """What OpenAPI says of the bodies; they are decoded and encoded elsewhere, by hand-picked means."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 _EXAMPLE: Final = {
@@ -21,7 +22,7 @@ _MISSING: Final = {
 }
 
 _SCALAR: Final = {"type": ["string", "number", "boolean", "null"]}
-_INTERACTION: Final[dict[str, Any]] = {
+INTERACTION: Final[dict[str, Any]] = {
     "type": "object",
     "title": "Interaction",
     "required": ["channel", "type", "identifiers"],
@@ -56,6 +57,11 @@ _INTERACTION: Final[dict[str, Any]] = {
             "type": ["object", "null"],
             "additionalProperties": True,
             "description": "Of this interaction. `amount`: at most 12 digits before and 4 after the point.",
+        },
+        "consent": {
+            "type": ["boolean", "null"],
+            "description": "false: the customer agreed to no scoring. It is kept on the timeline and not counted, or "
+            "refused, as the source says.",
         },
     },
 }
@@ -119,7 +125,7 @@ _PROBLEM: Final[dict[str, Any]] = {
 }
 
 
-def _problem(description: str, **members: Any) -> dict[str, Any]:
+def problem(description: str, **members: Any) -> dict[str, Any]:
     schema = {**_PROBLEM, "properties": _PROBLEM["properties"] | members}
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
@@ -129,43 +135,82 @@ def _retried(response: dict[str, Any]) -> dict[str, Any]:
     return response | {"headers": {"Retry-After": seconds}}
 
 
-INTERACTIONS: Final[dict[str, Any]] = {
-    "summary": "Send interactions",
-    "operationId": "send_interactions",
-    "tags": ["interactions"],
-    "security": [{"writeKey": []}, {"writeKeyAsUser": []}],
-    "requestBody": {
-        "required": True,
-        "description": "One object, an array, or NDJSON; `Content-Encoding: gzip` or none.",
-        "content": {
-            "application/json": {
-                "schema": {"anyOf": [_INTERACTION, {"type": "array", "items": _INTERACTION}]},
-                "examples": {
-                    "one": {"summary": "An order", "value": _EXAMPLE},
-                    "several": {"summary": "An order and a visit", "value": [_EXAMPLE, _VISIT]},
-                },
-            },
-            "application/x-ndjson": {"schema": {"type": "string", "description": "One interaction a line."}},
-        },
-    },
-    "responses": {
-        "202": {
-            "description": "Durable: acknowledged by all in-sync replicas of Kafka, or flushed to disk.",
-            "content": {
-                "application/json": {
-                    "schema": _ACCEPTED,
-                    "example": {"accepted": 1, "rejected": 1, "results": [_MISSING]},
-                }
-            },
-        },
-        "400": _problem("None was accepted, or the body cannot be read.", **_COUNTS),
-        "401": _problem("The write key is missing, unknown or revoked."),
-        "413": _problem("Too many bytes, or too many items."),
-        "415": _problem("Neither JSON nor NDJSON, or another encoding than gzip."),
-        "429": _retried(_problem("Too many requests of this source.")),
-        "503": _retried(_problem("The stream is slow or away; nothing is said to be accepted, repeating is safe.")),
+def operation(
+    summary: str,
+    operation_id: str,
+    *,
+    answers: dict[str, dict[str, Any]],
+    body: dict[str, Any] | None = None,
+    parameters: Sequence[dict[str, Any]] = (),
+    secured: bool = True,
+    tag: str = "interactions",
+    description: str = "",
+) -> dict[str, Any]:
+    """An OpenAPI operation of a format's route. `body`: media type to media type object. `answers`: beside what every
+    such route may answer. Not `secured`: its credentials are no header of ours but the format's."""
+    document: dict[str, Any] = {"summary": summary, "operationId": operation_id, "tags": [tag]}
+    if description:
+        document["description"] = description
+    if parameters:
+        document["parameters"] = list(parameters)
+    if secured:
+        document["security"] = [{"writeKey": []}, {"writeKeyAsUser": []}]
+    if body is not None:
+        document["requestBody"] = {"required": True, "content": body}
+    document["responses"] = _FAILURES | answers
+    return document
+
+
+def parameter(name: str, place: str, description: str, *, required: bool = True) -> dict[str, Any]:
+    """A parameter that is text; `place` is `path`, `query` or `header`."""
+    return {
+        "name": name,
+        "in": place,
+        "required": required or place == "path",
+        "description": description,
+        "schema": {"type": "string"},
+    }
+
+
+SOURCE: Final = parameter("source", "path", "The source's name.")
+KEY: Final = parameter("key", "query", "The source's write key, which is public in a page.")
+
+ACCEPTED_ANSWER: Final[dict[str, Any]] = {
+    "description": "Durable: acknowledged by all in-sync replicas of Kafka, or flushed to disk.",
+    "content": {
+        "application/json": {
+            "schema": _ACCEPTED,
+            "example": {"accepted": 1, "rejected": 1, "results": [_MISSING]},
+        }
     },
 }
+
+_FAILURES: Final[dict[str, dict[str, Any]]] = {
+    "400": problem("None was accepted, or the body cannot be read.", **_COUNTS),
+    "401": problem("The credentials are missing, unknown or revoked."),
+    "403": problem("The source sends in no such format, or from no such page."),
+    "413": problem("Too many bytes, or too many items."),
+    "415": problem("A media type that is not read here, or another encoding than gzip."),
+    "429": _retried(problem("More than this source's rate.")),
+    "503": _retried(problem("The stream is slow or away; nothing is said to be accepted, repeating is safe.")),
+}
+
+INTERACTIONS: Final = operation(
+    "Send interactions",
+    "send_interactions",
+    description="One object, an array, or NDJSON; `Content-Encoding: gzip` or none.",
+    body={
+        "application/json": {
+            "schema": {"anyOf": [INTERACTION, {"type": "array", "items": INTERACTION}]},
+            "examples": {
+                "one": {"summary": "An order", "value": _EXAMPLE},
+                "several": {"summary": "An order and a visit", "value": [_EXAMPLE, _VISIT]},
+            },
+        },
+        "application/x-ndjson": {"schema": {"type": "string", "description": "One interaction a line."}},
+    },
+    answers={"202": ACCEPTED_ANSWER},
+)
 
 SECURITY_SCHEMES: Final = {
     "writeKey": {"type": "http", "scheme": "bearer", "description": "A source's write key."},

@@ -27,6 +27,18 @@ class IngestMetrics:
             ("source", "reason"),
             registry=registry,
         )
+        self.violations = Counter(
+            "tierwise_ingest_schema_violations",
+            "Interactions that were taken although they violate the schema of their source.",
+            ("source",),
+            registry=registry,
+        )
+        self.left_out = Counter(
+            "tierwise_ingest_interactions_left_out",
+            "Interactions of which something was not taken, as identifiers that their source may not assert.",
+            ("source",),
+            registry=registry,
+        )
         self.append_seconds = Histogram(
             "tierwise_ingest_append_seconds",
             "From handing a request's interactions to the stream to their being durable.",

@@ -1,18 +1,20 @@
 """The path of every request: authenticate, read it in its format, accept what it holds, answer as is expected."""
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
-from tierwise.asgi import App, Receive, Response, Scope, Send
+from tierwise.asgi import App, Receive, Response, Scope, Send, problem_response
 from tierwise.domain.claim import Terms
 from tierwise.domain.source import Source
-from tierwise.problem import Forbidden, Unauthorized
+from tierwise.problem import Forbidden, Problem, Unauthorized
 from tierwise.settings import Settings
+from tierwise_ingest.accept import Keep
 from tierwise_ingest.backend import Backend, Opened
 from tierwise_ingest.body import ClientGone, InvalidBody, read_body
-from tierwise_ingest.formats.format import Format, Signature, WriteKey
-from tierwise_ingest.outcome import Rejection
+from tierwise_ingest.formats.format import Format, Item, Signature, WriteKey
+from tierwise_ingest.origins import cors_headers, preflight
+from tierwise_ingest.outcome import Outcome, Rejection
 from tierwise_ingest.proxies import sent_to
 from tierwise_ingest.request import Request
 from tierwise_ingest.unmapped import record_of
@@ -33,24 +35,42 @@ def receiving(format_: Format, settings: Settings, backend: Backend) -> App:
             source, request = await _authenticated(format_, scope, receive, opened, bytes_max, settings)
         except ClientGone:
             return
-        response = await _received(format_, request, terms_for(source, request, opened), opened)
+        shared = cors_headers(source, request.header("origin"), host=request.header("host"))
+        try:
+            response = await _received(format_, request, terms_for(source, request, opened), opened)
+        except Problem as problem:
+            response = problem_response(problem)
+        for name, value in shared.items():
+            response.headers.append((name.lower().encode(), value.encode()))
         await response(scope, receive, send)
 
     return app
 
 
+def asked_first(backend: Backend) -> App:
+    """The answer to a browser that asks what a page of another origin may send."""
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await preflight(scope, await backend.opened().sources.origins())(scope, receive, send)
+
+    return app
+
+
 async def _received(format_: Format, request: Request, terms: Terms, opened: Opened) -> Response:
-    source, accept = terms.source, opened.acceptor.accept
+    source = terms.source
+
+    async def accept(items: Iterable[Item], *, keep: Keep | None = None) -> Outcome:
+        return await opened.acceptor.accept(opened.judge.judged(items, source), source, keep=keep)
 
     def keep(rejections: Sequence[Rejection]) -> bytes:
         return record_of(request, format_.name, source, terms.received, rejections)
 
     if not format_.keeps_unmapped:
-        return format_.answer(request, await accept(format_.read(request, terms), source))
+        return format_.answer(request, await accept(format_.read(request, terms)))
     try:
-        outcome = await accept(format_.read(request, terms), source, keep=keep)
+        outcome = await accept(format_.read(request, terms), keep=keep)
     except InvalidBody as error:
-        outcome = await accept([error.as_rejection()], source, keep=keep)
+        outcome = await accept([error.as_rejection()], keep=keep)
     return format_.answer(request, outcome)
 
 

@@ -55,8 +55,9 @@ class Checking(Protocol):
     def now(self) -> datetime:
         """Aware, in UTC."""
 
-    def first_time(self, token: str, *, until: datetime) -> bool:
-        """Whether the token was not seen before; it is remembered until then."""
+    def is_alone(self, token: str, content: bytes, *, until: datetime) -> bool:
+        """Whether the token came with no other content before; it is remembered until then. The same again is a sender
+        that was not answered."""
 
     async def certificate(self, url: str) -> bytes:
         """A PEM certificate from an address that the format has allowed. Raises Unavailable."""

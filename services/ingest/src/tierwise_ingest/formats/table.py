@@ -2,7 +2,10 @@
 
 from typing import Final
 
+from tierwise_ingest.formats.browser import BROWSER_PAGE
+from tierwise_ingest.formats.form import FORM
 from tierwise_ingest.formats.format import Format
 from tierwise_ingest.formats.native import NATIVE
+from tierwise_ingest.formats.pixel import PIXEL
 
-FORMATS: Final[tuple[Format, ...]] = (NATIVE,)
+FORMATS: Final[tuple[Format, ...]] = (NATIVE, BROWSER_PAGE, FORM, PIXEL)

@@ -1,0 +1,1 @@
+"""The webhooks of e-mail providers: a file each, and what they share."""
