@@ -17,9 +17,10 @@ from tierwise.classifying import commands as classifying
 from tierwise.db import commands as database
 from tierwise.db.embedded import EmbeddedDatabaseError
 from tierwise.db.engine import DATABASE_ERRORS, DatabaseUnreachable, is_transient
-from tierwise.domain.rulebook.load import RulebookError
+from tierwise.domain.rulebook import RulebookError
 from tierwise.problem import Problem
 from tierwise.security import commands as keys
+from tierwise.security import source_commands as sources
 from tierwise.security.personal import VaultError
 from tierwise.stream.port import PositionError, StreamUnavailable
 
@@ -70,7 +71,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Keeps a live classification of every customer."""
 
-    for own in (database, keys, doctor, authoring, classifying):
+    for own in (database, keys, sources, doctor, authoring, classifying):
         own.register(app)
     for entry in sorted(entry_points(group="tierwise.commands"), key=lambda entry: entry.name):
         entry.load()(app)

@@ -18,10 +18,11 @@ from tierwise.problem import Unavailable
 from tierwise.readiness import database_check, migrations_check
 from tierwise.routes import health_routes
 from tierwise.settings import Settings
+from tierwise_profile_api import source_documents
 from tierwise_profile_api.backend import Backend, open_backend
 from tierwise_profile_api.documents import ProblemDetails
 from tierwise_profile_api.parameters import of_validation
-from tierwise_profile_api.routes import changes, customers, export, timeline, why
+from tierwise_profile_api.routes import changes, customers, export, sources, timeline, why
 
 _DESCRIPTION: Final = """
 The live classification of every customer: tags, intent level, lifecycle stage and A-E tier.
@@ -46,7 +47,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.opening = opening
-    for module in (customers, timeline, changes, why, export):
+    for module in (customers, timeline, changes, why, export, sources):
         app.include_router(module.router)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _framework_error)
@@ -86,6 +87,7 @@ def _document(app: FastAPI) -> dict[str, Any]:
         components = document["components"]
         for name in ("HTTPValidationError", "ValidationError"):
             components["schemas"].pop(name, None)
+        components["schemas"] |= source_documents.COMPONENTS
         components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
         components["securitySchemes"] = {
             "readKey": {"type": "http", "scheme": "bearer", "description": "A read key; `tierwise key create`."}

@@ -13,6 +13,7 @@ PROFILES: Final = "profiles:read"
 TIMELINE: Final = "timeline:read"
 EXPORT: Final = "export"
 PERSONAL: Final = "pii:read"
+ADMIN: Final = "admin"
 
 
 class MissingScope(Forbidden):

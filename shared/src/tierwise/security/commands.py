@@ -56,32 +56,39 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("--browser goes with --source, --scope with --reader")
         if unknown := set(scope or ()) - set(SCOPES):
             raise typer.BadParameter(f"no scope is called {', '.join(sorted(unknown))}: {', '.join(SCOPES)}")
-        created = asyncio.run(_create(_settings(), source, reader, scope or DEFAULT_SCOPES, browser=browser))
-        if as_json:
-            show_json(created._asdict())
-        else:
-            typer.echo(f"Key {created.id} of {created.name}. Keep its secret, it is shown only now:", err=True)
-            typer.echo(created.secret)
+        created = asyncio.run(
+            _create(settings_of_environment(), source, reader, scope or DEFAULT_SCOPES, browser=browser)
+        )
+        show_created(created, as_json=as_json)
 
     @key.command("list")
     def list_all(as_json: AsJson = False) -> None:
         """Show all keys, never their secrets."""
-        show([_row(found) for found in asyncio.run(_list(_settings()))], as_json=as_json)
+        show([_row(found) for found in asyncio.run(_list(settings_of_environment()))], as_json=as_json)
 
     @key.command("revoke")
     def revoke(key_id: KeyId) -> None:
         """Refuse a key from now on (services follow within 10 seconds)."""
-        asyncio.run(_revoke(_settings(), key_id))
+        asyncio.run(_revoke(settings_of_environment(), key_id))
         typer.echo(f"Key {key_id} is revoked.")
 
     @key.command("rewrap")
     def rewrap_all() -> None:
         """Wrap the data keys with the newest of TIERWISE_SECRET_KEY, so that the older ones can go."""
-        count = asyncio.run(_rewrap(_settings()))
+        count = asyncio.run(_rewrap(settings_of_environment()))
         typer.echo(f"{count} data keys are wrapped with the newest secret key; the older ones can go.")
 
 
-def _settings() -> Settings:
+def show_created(created: Created, *, as_json: bool) -> None:
+    """The secret alone goes to stdout, for those that keep it in a variable."""
+    if as_json:
+        show_json(created._asdict())
+    else:
+        typer.echo(f"Key {created.id} of {created.name}. Keep its secret, it is shown only now:", err=True)
+        typer.echo(created.secret)
+
+
+def settings_of_environment() -> Settings:
     settings = Settings()
     configure_logging(settings)
     return settings
@@ -99,7 +106,8 @@ def _row(key: Key) -> dict[str, object]:
 
 
 @asynccontextmanager
-async def _database(settings: Settings) -> AsyncIterator[tuple[AsyncConnection, Vault]]:
+async def opened_database(settings: Settings) -> AsyncIterator[tuple[AsyncConnection, Vault]]:
+    """One transaction on a migrated database."""
     async with open_engine(settings, pool_size=2) as engine:
         await check(engine)
         async with engine.begin() as connection:
@@ -109,7 +117,7 @@ async def _database(settings: Settings) -> AsyncIterator[tuple[AsyncConnection, 
 async def _create(
     settings: Settings, source: str | None, reader: str | None, scopes: list[str] | tuple[str, ...], *, browser: bool
 ) -> Created:
-    async with _database(settings) as (connection, vault):
+    async with opened_database(settings) as (connection, vault):
         if source is not None:
             trust = BROWSER if browser else BACKEND
             return await create_write_key(connection, vault, source=source, trust=trust)
@@ -118,15 +126,15 @@ async def _create(
 
 
 async def _list(settings: Settings) -> list[Key]:
-    async with _database(settings) as (connection, _):
+    async with opened_database(settings) as (connection, _):
         return await list_keys(connection)
 
 
 async def _revoke(settings: Settings, key_id: str) -> None:
-    async with _database(settings) as (connection, _):
+    async with opened_database(settings) as (connection, _):
         await revoke_key(connection, key_id)
 
 
 async def _rewrap(settings: Settings) -> int:
-    async with _database(settings) as (connection, _):
+    async with opened_database(settings) as (connection, _):
         return await rewrap(connection, settings)

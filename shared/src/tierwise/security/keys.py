@@ -3,11 +3,9 @@
 A secret is `tw_w_ID_RANDOM` (write) or `tw_r_ID_RANDOM` (read): the id finds the row, the whole is compared.
 """
 
-import asyncio
 import hmac
 import secrets
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,10 +16,10 @@ from sqlalchemy import Row, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tierwise.db.engine import DATABASE_ERRORS, is_transient
 from tierwise.db.tables import keys, sources
-from tierwise.domain.source import Source, Trust
-from tierwise.problem import NotFound, Problem, Unauthorized, Unavailable
+from tierwise.domain.source import Intake, Source, Trust
+from tierwise.problem import NotFound, Problem, Unauthorized
+from tierwise.security.fresh import FRESH_S, STALE_S, Fresh
 from tierwise.security.personal import Vault
 
 Kind = Literal["write", "read"]
@@ -33,7 +31,6 @@ SCOPES = (*DEFAULT_SCOPES, "pii:read", "write", "admin")
 _LETTER: dict[Kind, str] = {"write": "w", "read": "r"}
 _ID_BYTES = 6
 _SECRET_LENGTH_MAX = 100
-_CACHED_KEYS = 10_000
 
 
 class SourceExists(Problem):
@@ -70,13 +67,24 @@ class Key:
 
 
 async def create_write_key(connection: AsyncConnection, vault: Vault, *, source: str, trust: Trust) -> Created:
-    """A further key of the source, which is made the first time. Raises SourceExists where its trust is another."""
+    """A further key of the source, which is made the first time. Raises SourceExists where its trust is another, or
+    where it is retired."""
     stored = msgspec.to_builtins(trust)
     await connection.execute(insert(sources).values(name=source, trust=stored).on_conflict_do_nothing())
     found = (await connection.execute(select(sources).where(sources.c.name == source))).one()
+    if found.retired_at is not None:
+        raise SourceExists(f"The source {source} is retired: give this one another name.")
     if msgspec.convert(found.trust, Trust) != trust:
-        raise SourceExists(f"The source {source} exists and may assert something else: give this one another name.")
-    return await _create(connection, vault, "write", source, source_id=found.id)
+        raise SourceExists(
+            f"The source {source} exists and may assert something else: give this one another name, or that one a new "
+            f"key with `tierwise source rotate {source}`."
+        )
+    return await add_write_key(connection, vault, source_id=found.id, name=source)
+
+
+async def add_write_key(connection: AsyncConnection, vault: Vault, *, source_id: int, name: str) -> Created:
+    """A further key of a source that is there, called `name`."""
+    return await _create(connection, vault, "write", name, source_id=source_id)
 
 
 async def create_read_key(
@@ -97,20 +105,18 @@ async def list_keys(connection: AsyncConnection) -> list[Key]:
 
 async def revoke_key(connection: AsyncConnection, key_id: str) -> None:
     """Services refuse it within the life of their caches. Revoking again changes nothing. Raises NotFound."""
-    revoked = func.coalesce(keys.c.revoked_at, func.now())
+    revoked = func.least(keys.c.revoked_at, func.now())  # of which NULL is none
     done = await connection.execute(update(keys).where(keys.c.id == key_id).values(revoked_at=revoked))
     if not done.rowcount:
         raise NotFound(f"There is no key {key_id}: `tierwise key list` shows them.")
 
 
-class _Known(NamedTuple):
-    """What the cache holds of a key id. Seconds are of the ring's clock."""
+class _Held(NamedTuple):
+    """Who holds a key."""
 
     hash: bytes
     revoked: bool
     holder: Source | Reader
-    loaded_s: float
-    fresh_until_s: float
 
 
 class KeyRing:
@@ -122,14 +128,12 @@ class KeyRing:
         engine: AsyncEngine,
         vault: Vault,
         *,
-        fresh_s: float = 10.0,
-        stale_s: float = 600.0,
+        fresh_s: float = FRESH_S,
+        stale_s: float = STALE_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._engine, self._vault, self._clock = engine, vault, clock
-        self._fresh_s, self._stale_s = fresh_s, stale_s
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._loading: dict[str, asyncio.Task[_Known | None]] = {}
+        self._engine, self._vault = engine, vault
+        self._held = Fresh(self._load, what="Keys", fresh_s=fresh_s, stale_s=stale_s, clock=clock)
 
     async def authenticate_write(self, secret: str) -> Source:
         """Raises Unauthorized, Unavailable."""
@@ -140,52 +144,28 @@ class KeyRing:
         return cast(Reader, await self._authenticate("read", secret))
 
     async def _authenticate(self, kind: Kind, secret: str) -> Source | Reader:
-        key_id = _id_of(kind, secret)
-        known = self._known.get(key_id)
-        if known is None or known.fresh_until_s <= self._clock():
-            known = await self._refreshed(key_id, known)
-        if known is None or not hmac.compare_digest(known.hash, self._vault.key_hash(secret)):
+        held = await self._held.get(_id_of(kind, secret))
+        if held is None or not hmac.compare_digest(held.hash, self._vault.key_hash(secret)):
             raise Unauthorized("This key is unknown.")
-        if known.revoked:
+        if held.revoked:
             raise Unauthorized("This key was revoked.")
-        if isinstance(known.holder, Source) != (kind == "write"):
+        if isinstance(held.holder, Source) != (kind == "write"):
             raise Unauthorized("This key is unknown.")
-        return known.holder
+        return held.holder
 
-    async def _refreshed(self, key_id: str, known: _Known | None) -> _Known | None:
-        try:
-            loading = self._loading.get(key_id)
-            if loading is None:
-                loading = self._loading[key_id] = asyncio.create_task(self._load(key_id))
-                loading.add_done_callback(lambda _: self._loading.pop(key_id, None))
-            # A task of its own: a request that is cancelled does not take the others' answer with it.
-            fresh = await asyncio.wait_for(asyncio.shield(loading), timeout=None if known is None else 1.0)
-        except DATABASE_ERRORS as error:
-            if not is_transient(error):
-                raise
-            now = self._clock()
-            if known is None or now - known.loaded_s > self._stale_s:
-                raise Unavailable("Keys cannot be checked: the database is away.") from error
-            fresh = known._replace(fresh_until_s=now + 1.0)
-        if fresh is None:
-            self._known.pop(key_id, None)
-            return None
-        self._known[key_id] = fresh
-        self._known.move_to_end(key_id)
-        while len(self._known) > _CACHED_KEYS:
-            self._known.popitem(last=False)
-        return fresh
-
-    async def _load(self, key_id: str) -> _Known | None:
+    async def _load(self, key_id: str) -> _Held | None:
         async with self._engine.connect() as connection:
             row = (await connection.execute(_SELECT.where(keys.c.id == key_id))).one_or_none()
-        if row is None:
-            return None
-        now = self._clock()
-        return _Known(row.hash, row.revoked_at is not None, _holder(row), now, now + self._fresh_s)
+        return None if row is None else _Held(row.hash, bool(row.revoked), _holder(row))
 
 
-_SELECT = select(keys, sources.c.name.label("source"), sources.c.trust).outerjoin(sources)
+_SELECT = select(
+    keys,
+    (keys.c.revoked_at <= func.now()).label("revoked"),
+    sources.c.name.label("source"),
+    sources.c.trust,
+    sources.c.intake,
+).outerjoin(sources)
 
 
 async def _create(
@@ -220,4 +200,9 @@ def _kind(row: Row[Any]) -> Kind:
 def _holder(row: Row[Any]) -> Source | Reader:
     if row.source_id is None:
         return Reader(id=row.id, name=row.name, scopes=frozenset(row.scopes))
-    return Source(id=row.source_id, name=row.source, trust=msgspec.convert(row.trust, Trust))
+    return source_of(row.source_id, row.source, row.trust, row.intake)
+
+
+def source_of(id: int, name: str, trust: dict[str, Any], intake: dict[str, Any]) -> Source:  # noqa: A002
+    """From the columns of its row."""
+    return Source(id=id, name=name, trust=msgspec.convert(trust, Trust), intake=msgspec.convert(intake, Intake))

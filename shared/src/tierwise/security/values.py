@@ -29,7 +29,8 @@ _WHOLE = frozenset({"user_id", "crm_id", "anonymous_id"})
 
 @lru_cache(4096)
 def is_personal(name: str) -> bool:
-    return _squash(name) in _SQUASHED
+    """A name with dots is, where a part of it is: formats flatten what is nested."""
+    return any(_squash(part) in _SQUASHED for part in name.split("."))
 
 
 def seal_values(values: dict[str, Any], vault: Vault) -> dict[str, Any]:
