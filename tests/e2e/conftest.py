@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.database import TestServer
 from tests.support.kafka import GIVEN
 from tests.support.published import own_topics
+from tests.support.served import Served, served
 from tests.support.services import Deployment, deployed
 
 
@@ -35,3 +37,10 @@ async def on_kafka(bootstrap_servers: str, database: str, tmp_path: Path) -> Asy
 def deployment(request: pytest.FixtureRequest) -> Deployment:
     found: Deployment = request.getfixturevalue(request.param)
     return found
+
+
+@pytest.fixture(scope="session")
+async def product(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
+    """That all tests of clients share."""
+    async with postgres.database() as dsn, served(tmp_path_factory.mktemp("served"), dsn) as running:
+        yield running

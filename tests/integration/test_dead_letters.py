@@ -174,7 +174,14 @@ async def test_the_command_replays_and_says_how_many(product: Product) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [("replay",), ("replay", "1", "--all"), ("replay", "one"), ("replay", "999999999999999999999"), ("show", "0")],
+    [
+        ("replay",),
+        ("replay", "1", "--all"),
+        ("replay", "one"),
+        ("replay", "--reason", "unmapped"),
+        ("replay", "999999999999999999999"),
+        ("show", "0"),
+    ],
 )
 def test_wrong_use_is_status_2(arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(build(), ["dead-letters", *arguments]).exit_code == 2

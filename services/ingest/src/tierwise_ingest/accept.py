@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import structlog
+
 from tierwise.domain.claim import Admitted
 from tierwise.domain.interaction import strongest
 from tierwise.domain.rejection import InvalidInteraction
@@ -23,6 +25,10 @@ Keep = Callable[[Sequence[Rejection]], bytes]
 """The record that a request becomes of which these items could not be mapped."""
 
 _ENCODED_BYTES_MAX: Final = RECORD_BYTES_MAX - 1_000  # leaves room for key and headers
+_NEVER_KEPT: Final = frozenset({"no_consent"})
+"""Codes of what is refused in order not to be stored."""
+
+log = structlog.get_logger("tierwise.ingest")
 
 
 class Pending:
@@ -90,7 +96,7 @@ class Acceptor:
                 left_out.append(LeftOut(index=index, fields=names))
         accepted = len(records)
         if rejections and keep is not None:
-            records.append(Outgoing(identifier_hash("source", source.name), keep(rejections)))
+            records += self._kept(rejections, keep, source)
         if records:
             self._rates.take(source, len(records), time.monotonic())
             await self._append(records)
@@ -99,14 +105,28 @@ class Acceptor:
             self._metrics.left_out.labels(source.name).inc(len(left_out))
         for rejection in rejections:
             self._metrics.rejected.labels(source.name, rejection.code).inc()
+        kept = len(records) > accepted
+        if kept:
+            self._metrics.unmapped.labels(source.name, rejections[0].code).inc()
         return Outcome(
             accepted=accepted,
             ignored=ignored,
-            kept=len(records) > accepted,
+            kept=kept,
             rejections=rejections,
             unrecognisable=unrecognisable,
             left_out=left_out,
         )
+
+    def _kept(self, rejections: Sequence[Rejection], keep: Keep, source: Source) -> list[Outgoing]:
+        """The record that the request becomes, if it may become one."""
+        unmapped = [one for one in rejections if one.code not in _NEVER_KEPT]
+        if not unmapped:
+            return []
+        record = keep(unmapped)
+        if len(record) > _ENCODED_BYTES_MAX:
+            log.warning("unmapped_not_kept", source=source.name, bytes=len(record), reason=unmapped[0].code)
+            return []
+        return [Outgoing(self._vault.identifier_hash("source", source.name), record)]
 
     async def _append(self, records: Sequence[Outgoing]) -> None:
         started = time.perf_counter()

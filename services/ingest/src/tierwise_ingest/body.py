@@ -186,3 +186,19 @@ def _ended(items: list[bytes], body: bytes, start: int, end: int, depth: int) ->
         raise InvalidBody("There is something after the end of the array.")
     last = body[start : end - 1].strip()
     return [*items, last] if items or last else []
+
+
+def array_at(body: bytes, start: int) -> int:
+    """Where the array ends that begins at `start`. Raises InvalidBody where it does not end."""
+    depth = 0
+    for token in _TOKEN.finditer(body, start):
+        match body[token.start()]:
+            case 0x5B | 0x7B:  # [ {
+                depth += len(token[0])
+            case 0x5D | 0x7D:  # ] }
+                if depth <= len(token[0]):
+                    return token.start() + depth
+                depth -= len(token[0])
+            case 0x22 if len(token[0]) == 1:  # a string that never ends
+                break
+    raise InvalidBody("The array does not end: brackets or quotation marks do not match.")

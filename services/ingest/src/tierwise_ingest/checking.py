@@ -18,23 +18,22 @@ _TIMEOUT_S: Final = 5.0
 
 
 class OnlineChecking:
-    """`Checking` of a running service. Certificates are remembered; of tokens the newest 100,000: a repeat that it
-    misses, in another process or after a restart, is a duplicate by its id all the same."""
+    """`Checking` of a running service. Certificates are remembered; of tokens the newest 100,000, in this process."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
-        self._tokens: OrderedDict[str, datetime] = OrderedDict()
+        self._tokens: OrderedDict[str, tuple[bytes, datetime]] = OrderedDict()
         self._certificates: OrderedDict[str, bytes] = OrderedDict()
 
     @property
     def now(self) -> datetime:
         return datetime.now(UTC)
 
-    def first_time(self, token: str, *, until: datetime) -> bool:
+    def is_alone(self, token: str, content: bytes, *, until: datetime) -> bool:
         known = self._tokens.get(token)
-        if known is not None and known > self.now:
-            return False
-        self._tokens[token] = until
+        if known is not None and known[1] > self.now:
+            return known[0] == content
+        self._tokens[token] = content, until
         self._tokens.move_to_end(token)
         while len(self._tokens) > _TOKENS_MAX:
             self._tokens.popitem(last=False)

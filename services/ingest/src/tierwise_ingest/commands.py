@@ -1,4 +1,4 @@
-"""The commands `tierwise ingest` and `tierwise import`."""
+"""The commands `tierwise ingest`, `tierwise import` and `tierwise remap`."""
 
 from typing import Annotated
 
@@ -12,10 +12,12 @@ from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
 from tierwise_ingest.app import create_app
 from tierwise_ingest.importing.command import register as register_import
+from tierwise_ingest.remapping.command import register as register_remap
 
 
 def register(app: typer.Typer) -> None:
     register_import(app)
+    register_remap(app)
 
     @app.command()
     def ingest(

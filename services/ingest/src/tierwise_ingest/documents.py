@@ -83,10 +83,24 @@ _REJECTION: Final[dict[str, Any]] = {
     },
 }
 
-_COUNTS: Final = {
+COUNTS: Final = {
     "accepted": {"type": "integer", "minimum": 0},
     "rejected": {"type": "integer", "minimum": 0},
     "results": {"type": "array", "items": _REJECTION, "description": "The rejected ones only."},
+}
+
+WARNINGS: Final[dict[str, Any]] = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["code", "indexes", "detail"],
+        "properties": {
+            "code": {"enum": ["retry_not_recognised", "left_out"]},
+            "indexes": {"type": "array", "items": {"type": "integer"}},
+            "fields": {"type": "array", "items": {"type": "string"}},
+            "detail": {"type": "string"},
+        },
+    },
 }
 
 _ACCEPTED: Final[dict[str, Any]] = {
@@ -94,19 +108,8 @@ _ACCEPTED: Final[dict[str, Any]] = {
     "title": "Accepted",
     "required": ["accepted", "rejected", "results"],
     "properties": {
-        **_COUNTS,
-        "warnings": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["code", "indexes", "detail"],
-                "properties": {
-                    "code": {"const": "retry_not_recognised"},
-                    "indexes": {"type": "array", "items": {"type": "integer"}},
-                    "detail": {"type": "string"},
-                },
-            },
-        },
+        **COUNTS,
+        "warnings": WARNINGS,
     },
 }
 
@@ -185,8 +188,27 @@ ACCEPTED_ANSWER: Final[dict[str, Any]] = {
     },
 }
 
+WEBHOOK_ANSWER: Final[dict[str, Any]] = {
+    "description": "Durable. What could not be mapped is kept, to be read again; sending it again would not help.",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "title": "Received",
+                "required": ["accepted", "ignored", "rejected", "kept", "results"],
+                "properties": {
+                    **COUNTS,
+                    "ignored": {"type": "integer", "minimum": 0, "description": "Understood, and no interactions."},
+                    "kept": {"type": "boolean", "description": "Whether the request is among the dead letters."},
+                },
+            },
+            "example": {"accepted": 1, "ignored": 0, "rejected": 0, "kept": False, "results": []},
+        }
+    },
+}
+
 _FAILURES: Final[dict[str, dict[str, Any]]] = {
-    "400": problem("None was accepted, or the body cannot be read.", **_COUNTS),
+    "400": problem("None was accepted, or the body cannot be read.", **COUNTS),
     "401": problem("The credentials are missing, unknown or revoked."),
     "403": problem("The source sends in no such format, or from no such page."),
     "413": problem("Too many bytes, or too many items."),

@@ -27,6 +27,12 @@ class IngestMetrics:
             ("source", "reason"),
             registry=registry,
         )
+        self.unmapped = Counter(
+            "tierwise_ingest_unmapped_requests",
+            "Requests of webhooks that went to the dead letters because not all in them could be mapped, by why.",
+            ("source", "reason"),
+            registry=registry,
+        )
         self.violations = Counter(
             "tierwise_ingest_schema_violations",
             "Interactions that were taken although they violate the schema of their source.",

@@ -15,6 +15,13 @@ class Rejection(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
+    """What was not taken of the accepted item at `index`, by the names that it was sent under."""
+
+    index: int
+    fields: Sequence[str]
+
+
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of one request. `ignored`: items that mean nothing to Tierwise and are not meant to. `kept`: whether the request
     went to the dead letters for what could not be mapped in it; it need not be sent again then.
@@ -25,3 +32,4 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     kept: bool = False
     rejections: Sequence[Rejection] = ()
     unrecognisable: Sequence[int] = ()
+    left_out: Sequence[LeftOut] = ()

@@ -35,16 +35,25 @@ def receiving(format_: Format, settings: Settings, backend: Backend) -> App:
             source, request = await _authenticated(format_, scope, receive, opened, bytes_max, settings)
         except ClientGone:
             return
+        except Problem as problem:
+            _explain(problem, format_)
+            raise
         shared = cors_headers(source, request.header("origin"), host=request.header("host"))
         try:
             response = await _received(format_, request, terms_for(source, request, opened), opened)
         except Problem as problem:
+            _explain(problem, format_)
             response = problem_response(problem)
         for name, value in shared.items():
             response.headers.append((name.lower().encode(), value.encode()))
         await response(scope, receive, send)
 
     return app
+
+
+def _explain(problem: Problem, format_: Format) -> None:
+    if format_.reason_member is not None:
+        problem.extra.setdefault(format_.reason_member, problem.detail)
 
 
 def asked_first(backend: Backend) -> App:

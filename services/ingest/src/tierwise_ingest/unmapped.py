@@ -1,5 +1,6 @@
 """The record that a request becomes whose sender won't mend what we cannot map."""
 
+import zlib
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import urlencode, urlsplit
@@ -7,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 from tierwise.domain import unmapped
 from tierwise.domain.source import Source
 from tierwise.domain.unmapped import Unmapped
+from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.outcome import Rejection
 from tierwise_ingest.request import Request
 
@@ -28,11 +30,11 @@ def record_of(
             path=urlsplit(request.url).path,
             query=urlencode({name: value for name, value in request.query.items() if not _is_secret(name)}),
             headers={name: value for name, value in headers if not _is_secret(name)},
-            body=request.body,
+            deflated=zlib.compress(request.body),
             code=first.code,
             field=first.field,
             detail=first.detail,
-            rejected=len(rejections),
+            indexes=() if first.code == InvalidBody.code else tuple(one.index for one in rejections),
         )
     )
 

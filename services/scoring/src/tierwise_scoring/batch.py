@@ -104,7 +104,7 @@ def _undecodable(value: bytes, error: Exception) -> Unusable:
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return Unusable("undecodable", f"not an interaction: {error}")
     told = f"{request.code}: {request.detail}" if request.field is None else f"{request.code}: {request.field}"
-    return Unusable("unmapped", f"{request.source} ({request.format}): {told}")
+    return Unusable(unmapped.REASON, f"{request.source} ({request.format}): {told}")
 
 
 def _check_amount(amount: object) -> None:

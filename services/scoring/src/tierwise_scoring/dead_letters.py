@@ -1,6 +1,6 @@
 """Dead letters: the records that scoring could not use, to be looked at and given another go."""
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Select, func, select, true, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.tables import dead_letters
+from tierwise.domain import unmapped
 from tierwise.problem import NotFound, Problem
 from tierwise.security.personal import Vault
 from tierwise.stream.port import Outgoing, RecordTooLarge, Stream
@@ -17,10 +18,11 @@ from tierwise.stream.topics import INTERACTIONS
 
 _TABLE: Final = dead_letters.c
 _AT_ONCE: Final = 100  # a record has at most 1 MB
+READ_AGAIN: Final = "what a webhook sent and could not be mapped is read again by `tierwise remap`"
 
 
 class NotReplayable(Problem):
-    """The stream takes no record as large as this one; another producer's limit was higher."""
+    """The stream takes no record as large as this one (another producer's limit was higher), or it is a request."""
 
     status, code, title = 413, "not_replayable", "The record cannot be replayed"
 
@@ -43,7 +45,7 @@ _LETTER: Final = [_TABLE[name] for name in Letter.__struct_fields__]
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """Which letters: those of `ids`, or else all that were not replayed yet, of one `reason` or of any."""
+    """Which letters: those of `ids`, or else all that were not replayed yet, of one `reason` or of any but unmapped."""
 
     ids: Collection[int] = ()
     reason: str | None = None
@@ -52,7 +54,8 @@ class Chosen:
     def condition(self) -> ColumnElement[bool]:
         if self.ids:
             return _TABLE.id.in_(self.ids)
-        return _TABLE.replayed_at.is_(None) & (true() if self.reason is None else _TABLE.reason == self.reason)
+        of_reason = true() if self.reason is None else _TABLE.reason == self.reason
+        return _TABLE.replayed_at.is_(None) & of_reason & (_TABLE.reason != unmapped.REASON)
 
 
 async def list_letters(
@@ -79,14 +82,28 @@ async def show_letter(connection: AsyncConnection, vault: Vault, letter_id: int)
 
 
 async def count(engine: AsyncEngine, chosen: Chosen) -> int:
-    """Of the letters chosen. Raises NotFound naming the ids that are none."""
+    """Of the letters chosen. Raises NotFound naming the ids that are none, NotReplayable those that are requests."""
     async with engine.connect() as connection:
         if chosen.ids:
-            known = set((await connection.execute(select(_TABLE.id).where(chosen.condition))).scalars())
-            if missing := sorted(set(chosen.ids) - known):
-                raise NotFound(f"there is no dead letter {', '.join(map(str, missing))}: nothing was replayed")
+            rows = await connection.execute(select(_TABLE.id, _TABLE.reason).where(chosen.condition))
+            known = {row.id: row.reason for row in rows}
+            if missing := set(chosen.ids) - known.keys():
+                raise NotFound(f"there is no dead letter {_listed(missing)}: nothing was replayed")
+            if requests := [id_ for id_, reason in known.items() if reason == unmapped.REASON]:
+                raise NotReplayable(f"dead letter {_listed(requests)}: {READ_AGAIN}; nothing was replayed")
             return len(known)
         return (await connection.execute(select(func.count()).where(chosen.condition))).scalar_one()
+
+
+async def count_unmapped(engine: AsyncEngine) -> int:
+    """Of the letters that wait for `tierwise remap`."""
+    async with engine.connect() as connection:
+        query = select(func.count()).where(_TABLE.replayed_at.is_(None), _TABLE.reason == unmapped.REASON)
+        return (await connection.execute(query)).scalar_one()
+
+
+def _listed(ids: Iterable[int]) -> str:
+    return ", ".join(map(str, sorted(ids)))
 
 
 async def replay(

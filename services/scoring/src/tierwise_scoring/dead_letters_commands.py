@@ -14,13 +14,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db import migrate
 from tierwise.db.engine import open_engine
+from tierwise.domain import unmapped
 from tierwise.domain.change import rfc3339
 from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
-from tierwise_scoring.dead_letters import Chosen, Letter, count, list_letters, replay, show_letter
+from tierwise_scoring.dead_letters import (
+    READ_AGAIN,
+    Chosen,
+    Letter,
+    count,
+    count_unmapped,
+    list_letters,
+    replay,
+    show_letter,
+)
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LetterId = Annotated[int, typer.Argument(metavar="ID", min=1, max=2**63 - 1)]
@@ -77,11 +87,15 @@ def register(app: typer.Typer) -> None:
         """Put records on the stream again. Safe to repeat; what fails again becomes a new dead letter."""
         if sum((bool(ids), reason is not None, everything)) != 1:
             raise typer.BadParameter("give ids, or --reason, or --all")
-        done = uvloop.run(_replay(_settings(), Chosen(ids or (), reason)))
+        if reason == unmapped.REASON:
+            raise typer.BadParameter(READ_AGAIN)
+        done, requests = uvloop.run(_replay(_settings(), Chosen(ids or (), reason)))
         if as_json:
             show_json({"replayed": done})
         else:
             typer.echo(f"{done:,} replayed. Those that still cannot be scored become new dead letters.")
+        if everything and requests:
+            typer.echo(f"{requests:,} were left: {READ_AGAIN}.", err=True)
 
 
 def _settings() -> Settings:
@@ -138,12 +152,14 @@ async def _show(settings: Settings, letter_id: int) -> tuple[Letter, bytes | Non
         return await show_letter(connection, vault, letter_id)
 
 
-async def _replay(settings: Settings, chosen: Chosen) -> int:
+async def _replay(settings: Settings, chosen: Chosen) -> tuple[int, int]:
+    """How many were replayed, and how many wait for `tierwise remap` instead."""
     async with _database(settings) as (engine, vault):
         total = await count(engine, chosen)
         async with open_stream(settings, engine, vault) as stream:
             with _progress(total) as progressed:
-                return await replay(engine, stream, vault, chosen, progressed)
+                done = await replay(engine, stream, vault, chosen, progressed)
+        return done, await count_unmapped(engine)
 
 
 @contextmanager

@@ -12,27 +12,21 @@ import msgspec
 from tierwise.domain.amount import AMOUNT_RULE, decimal_amount, is_currency
 from tierwise.domain.attribute_values import derive
 from tierwise.domain.attributes import RESERVED
+from tierwise.domain.claimed_updates import check_sizes, checked_updates
 from tierwise.domain.identifier import IDENTIFIER_CHARACTERS_MAX, InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS, IDENTIFIER_KINDS, Interaction, encode
 from tierwise.domain.rejection import InvalidInteraction
 from tierwise.domain.source import Source
-from tierwise.domain.wellformed import INT64_MAX, INT64_MIN, check_keys_and_text, check_nesting, diagnose
+from tierwise.domain.updates import ATTRIBUTES_MAX, AttributeName, AttributeValue, Integer, Updates
+from tierwise.domain.wellformed import check_keys_and_text, check_nesting, diagnose
 
 AHEAD_MAX = timedelta(minutes=5)
 """How far a source's clock may be ahead of ours."""
 
 ID_CHARACTERS_MAX = 256
-ATTRIBUTES_MAX = 100
-"""That one interaction may assert."""
-
-_Int = Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)]
-_Text = Annotated[str, msgspec.Meta(max_length=1024)]
-_Scalar = None | bool | _Int | float | _Text
 _Id = Annotated[str, msgspec.Meta(min_length=1, max_length=ID_CHARACTERS_MAX)]
 _IdentifierValue = Annotated[str, msgspec.Meta(min_length=1, max_length=IDENTIFIER_CHARACTERS_MAX)]
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-_Attribute = _Scalar | Annotated[list[_Scalar], msgspec.Meta(max_length=100)]
-_Property = None | bool | _Int | float | str | list[Any] | dict[str, Any]
+_Property = None | bool | Integer | float | str | list[Any] | dict[str, Any]
 
 
 class Claim(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
@@ -43,7 +37,8 @@ class Claim(msgspec.Struct, forbid_unknown_fields=True, kw_only=True, gc=False):
     channel: str
     type: str
     identifiers: dict[str, _IdentifierValue] = {}
-    attributes: Annotated[dict[_Name, _Attribute], msgspec.Meta(max_length=ATTRIBUTES_MAX)] | None = None
+    attributes: Annotated[dict[AttributeName, AttributeValue], msgspec.Meta(max_length=ATTRIBUTES_MAX)] | None = None
+    updates: Updates | None = None
     properties: dict[str, _Property] | None = None
     consent: bool | None = None
 
@@ -74,27 +69,33 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 class Admitted(NamedTuple):
     """`encoded` is the interaction as it goes to the stream. Not `recognisable`: it had neither id nor time,
-    so that sending it again counts again."""
+    so that sending it again counts again. `left_out`: the sender's names of what it said beside and was not taken."""
 
     interaction: Interaction
     encoded: bytes
     recognisable: bool
+    left_out: tuple[str, ...] = ()
 
 
 _decoder = msgspec.json.Decoder(Claim)
 _canonical = msgspec.json.Encoder(order="deterministic")
 
 
+def decode_claim(raw: bytes | msgspec.Raw) -> Claim:
+    """Raises InvalidInteraction for what is no JSON, or not of the form."""
+    try:
+        return _decoder.decode(raw)
+    except msgspec.ValidationError as error:
+        raise _misfit(bytes(raw), str(error)) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise diagnose(bytes(raw)) from error
+
+
 def read_claim(raw: bytes, terms: Terms) -> Admitted:
     """One item in the native form, from its bytes. Raises InvalidInteraction."""
     if len(raw) > terms.item_bytes_max:
         raise InvalidInteraction("too_large", None, f"An interaction has at most {terms.item_bytes_max:,} bytes")
-    try:
-        claim = _decoder.decode(raw)
-    except msgspec.ValidationError as error:
-        raise _misfit(raw, str(error)) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise diagnose(raw) from error
+    claim = decode_claim(raw)
     containers = 2 + (claim.attributes is not None) + (claim.properties is not None)
     if claim.properties and raw.count(b"{") + raw.count(b"[") != containers:
         check_nesting(claim.properties, "properties", depth_max=terms.depth_max)
@@ -121,6 +122,8 @@ def take(claim: Claim, terms: Terms) -> Admitted:
             raise InvalidInteraction("invalid_identifier", f"identifiers.{kind}", detail)
     if claim.attributes:
         _check_attributes(claim.attributes)
+    if claim.updates is not None:
+        check_sizes(claim.updates)
     interaction = admit(claim, terms)
     try:
         encoded = encode(interaction)
@@ -140,8 +143,8 @@ def _check_attributes(attributes: dict[str, Any]) -> None:
         raise InvalidInteraction("invalid_attribute", "attributes", f"At most {ATTRIBUTES_MAX} at once")
     for name, value in attributes.items():
         try:
-            msgspec.convert(name, _Name)
-            msgspec.convert(value, _Attribute)
+            msgspec.convert(name, AttributeName)
+            msgspec.convert(value, AttributeValue)
         except msgspec.ValidationError as error:
             raise InvalidInteraction("invalid_attribute", f"attributes.{name[:64]}", str(error)) from error
 
@@ -162,12 +165,15 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
     for name in attributes:
         if name.startswith(RESERVED):
             raise InvalidInteraction("reserved_attribute", f"attributes.{name}", "Tierwise makes this attribute itself")
+    updates = None if claim.updates is None else checked_updates(claim.updates, trust, year=time.year)
     if "amount" in properties or "currency" in properties:
         properties = _checked_money(properties)
     id = claim.id  # noqa: A001
     if id is None:
-        content = (time, claim.channel, claim.type, identifiers, attributes, properties)
-        id = terms.new_id() if claim.time is None else _content_id(content, terms.content_key)  # noqa: A001
+        content: tuple[object, ...] = (time, claim.channel, claim.type, identifiers, attributes, properties)
+        if updates is not None:
+            content = (*content, updates)
+        id = terms.new_id() if claim.time is None else content_id(content, terms.content_key)  # noqa: A001
     return Interaction(
         id=id,
         source=terms.source.name,
@@ -177,6 +183,7 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
         type=claim.type,
         identifiers=identifiers,
         attributes=derive(attributes, year=time.year) if attributes else attributes,
+        updates=updates,
         properties=properties,
         links=trust.links,
         scored=terms.consented and claim.consent is not False,
@@ -248,7 +255,7 @@ def _checked_money(properties: dict[str, Any]) -> dict[str, Any]:
     return {**properties, "amount": amount}
 
 
-def _content_id(content: object, key: bytes) -> str:
+def content_id(content: object, key: bytes) -> str:
     """The same for the same content, however it was spelt."""
     return f"content-{blake2b(_canonical.encode(content), key=key, digest_size=16).hexdigest()}"
 
@@ -271,6 +278,8 @@ def _quotes_added(claim: Claim, interaction: Interaction, *, quoted_amount: bool
         added += 2
     if claim.attributes and interaction.attributes != claim.attributes:
         added += _quotes(interaction.attributes) - _quotes(claim.attributes)
+    if claim.updates is not None and interaction.updates is not None:
+        added += _quotes(interaction.updates.first) - _quotes(claim.updates.first)
     return added
 
 
@@ -283,7 +292,8 @@ def _escaped_quotes(name: str) -> int:
     return name.count('"')
 
 
-_TYPED = {"identifiers": _IdentifierValue, "attributes": _Attribute, "properties": _Property}
+_TYPED = {"identifiers": _IdentifierValue, "attributes": AttributeValue, "properties": _Property}
+_INVALID = {"identifiers": "invalid_identifier", "attributes": "invalid_attribute", "updates": "invalid_update"}
 
 
 def _misfit(raw: bytes, message: str) -> InvalidInteraction:
@@ -303,7 +313,7 @@ def _misfit(raw: bytes, message: str) -> InvalidInteraction:
         return InvalidInteraction("not_an_object", None, what)
     if field == "time":
         return InvalidInteraction("invalid_time", "time", "RFC 3339 with a zone, as 2026-11-20T09:30:00+08:00")
-    code = {"identifiers": "invalid_identifier", "attributes": "invalid_attribute"}.get(field, f"invalid_{field}")
+    code = _INVALID.get(field.partition(".")[0], f"invalid_{field}")
     return InvalidInteraction(code, field if of_key else _misfitting(raw, field), what)
 
 

@@ -4,14 +4,20 @@ the format, or the source's mapping, knows it.
 It travels the stream of interactions as a record that is no interaction; scoring makes a dead letter of it.
 """
 
+import zlib
 from datetime import datetime
+from typing import Final
 
 import msgspec
 
+REASON: Final = "unmapped"
+"""Of the dead letters that such records become."""
+
 
 class Unmapped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A request. `headers` and `query` are without what proves who sent it; `body` is inflated. `code`, `field` and
-    `detail`: of the first of the `rejected` items, or of the body as a whole."""
+    """A request. `headers` and `query` are without what proves who sent it; `deflated` is the body, compressed by zlib:
+    a provider's batch may be larger than a record. `code`, `field` and `detail`: of the first of the items that were
+    refused, at `indexes`, or of the body as a whole, and then there are none."""
 
     format: str
     source: str
@@ -20,11 +26,15 @@ class Unmapped(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     path: str
     query: str
     headers: dict[str, str]
-    body: bytes
+    deflated: bytes
     code: str
     field: str | None
     detail: str
-    rejected: int
+    indexes: tuple[int, ...]
+
+    @property
+    def body(self) -> bytes:
+        return zlib.decompress(self.deflated)
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):

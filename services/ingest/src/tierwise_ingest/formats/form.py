@@ -5,9 +5,10 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 from tierwise.asgi import Response, problem_response
-from tierwise.domain.claim import ATTRIBUTES_MAX, Claim, Terms
+from tierwise.domain.claim import Claim, Terms
 from tierwise.domain.interaction import IDENTIFIER_KINDS
 from tierwise.domain.rejection import InvalidInteraction
+from tierwise.domain.updates import ATTRIBUTES_MAX
 from tierwise.problem import Problem, Unauthorized
 from tierwise_ingest import documents
 from tierwise_ingest.body import InvalidBody, UnsupportedMediaType

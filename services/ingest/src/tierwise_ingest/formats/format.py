@@ -77,7 +77,8 @@ class Signature:
 @dataclass(frozen=True, slots=True)
 class Format:
     """`keeps_unmapped`: what is not understood goes to the dead letters instead of being refused, since a webhook's
-    sender won't mend it. `body_bytes_max`: of the inflated body; None: the setting's."""
+    sender won't mend it. `body_bytes_max`: of the inflated body; None: the setting's. `reason_member`: of a problem,
+    where the format's clients look for the reason."""
 
     name: str
     routes: Sequence[Route]
@@ -86,6 +87,7 @@ class Format:
     answer: Answer
     keeps_unmapped: bool = False
     body_bytes_max: int | None = None
+    reason_member: str | None = None
 
 
 def taken(claim: Claim, terms: Terms) -> Admitted | InvalidInteraction:

@@ -1,7 +1,6 @@
 """The native form, as the interface documents it: one object, an array of them, or NDJSON."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -13,6 +12,7 @@ from tierwise_ingest import documents
 from tierwise_ingest.authenticate import write_key
 from tierwise_ingest.body import json_items
 from tierwise_ingest.formats.format import Format, Item, Route, WriteKey
+from tierwise_ingest.formats.told import told
 from tierwise_ingest.outcome import Outcome
 from tierwise_ingest.request import Request
 
@@ -35,27 +35,13 @@ def _read_one(item: bytes, terms: Terms) -> Item:
         return rejection
 
 
-_UNRECOGNISABLE = (
-    "With neither id nor time a retry cannot be told from a new interaction: sending these again counts again."
-)
-
-
 def answer(_: Request, outcome: Outcome) -> Response:
     """202 with what was rejected, 400 where something was sent and nothing accepted."""
     if outcome.rejections and not outcome.accepted:
         detail = f"All {len(outcome.rejections)} were rejected; results say why."
         results = msgspec.to_builtins(outcome.rejections)
         return problem_response(NoneAccepted(detail, accepted=0, rejected=len(outcome.rejections), results=results))
-    content: dict[str, Any] = {
-        "accepted": outcome.accepted,
-        "rejected": len(outcome.rejections),
-        "results": outcome.rejections,
-    }
-    if outcome.unrecognisable:
-        content["warnings"] = [
-            {"code": "retry_not_recognised", "indexes": outcome.unrecognisable, "detail": _UNRECOGNISABLE}
-        ]
-    return json_response(202, content)
+    return json_response(202, told(outcome))
 
 
 NATIVE = Format(

@@ -40,7 +40,8 @@ def gif(outcome: Outcome) -> Response:
     headers = {"Cache-Control": "no-store"}
     if outcome.rejections:
         first = outcome.rejections[0]
-        headers["Tierwise-Rejected"] = f"{first.code} {first.field or ''}".strip()
+        told = f"{first.code} {first.field or ''}".strip()
+        headers["Tierwise-Rejected"] = told.encode("unicode_escape").decode()  # fields are named by senders
     return Response(200, GIF, media_type="image/gif", headers=headers)
 
 

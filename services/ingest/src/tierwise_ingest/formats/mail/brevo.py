@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from tierwise_ingest.formats.format import Ignored
-from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, nested, seconds
 from tierwise_ingest.formats.mail.signing import KEYED
 from tierwise_ingest.request import Request
@@ -33,12 +33,12 @@ _MILLISECONDS_FROM: Final = 100_000_000_000
 """`ts_epoch` is documented in milliseconds and sometimes in seconds; this many seconds are the year 5138."""
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     return (_event(one) for one in elements(document(request.body)))
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name = one.text("event")
     if name == "request":
         return QUEUED

@@ -1,4 +1,4 @@
-"""What happened to an e-mail, as every provider's webhook tells it in words of its own, and the interaction it makes."""
+"""What happened to an e-mail, as each provider's webhook tells it in words of its own, and the interaction it makes."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
@@ -35,8 +35,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     properties: dict[str, Any] = {}
 
 
-Read_ = Event | Ignored | InvalidInteraction
-Events = Callable[[Request], Iterable[Read_]]
+Notice = Event | Ignored | InvalidInteraction
+Events = Callable[[Request], Iterable[Notice]]
 """What a request tells, one at a time. Raises InvalidBody."""
 
 
@@ -57,7 +57,7 @@ def reading(events: Events) -> Read:
     return read
 
 
-def _item(event: Read_, terms: Terms) -> Item:
+def _item(event: Notice, terms: Terms) -> Item:
     if not isinstance(event, Event):
         return event
     if event.recipient is None:

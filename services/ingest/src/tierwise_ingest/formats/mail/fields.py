@@ -34,7 +34,7 @@ class Fields:
     def inner(self, *path: str) -> "Fields":
         return Fields(self.get(*path))
 
-    def list(self, *path: str) -> list[Any]:
+    def array(self, *path: str) -> list[Any]:
         found = self.get(*path)
         return found if isinstance(found, list) else []
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Ignored
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, instant
 from tierwise_ingest.formats.mail.signing import body_signed
 from tierwise_ingest.request import Request
@@ -25,7 +25,7 @@ _TYPES: Final = {
 }
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     one = Fields(document(request.body))
     name = one.text("type")
@@ -70,7 +70,11 @@ MAILERSEND: Final = webhook(
         "data": {
             "id": "sample-click",
             "created_at": "2026-11-20T09:30:00.000000Z",
-            "email": {"message": {"id": "sample-message"}, "recipient": {"email": "li@example.com"}, "tags": ["spring"]},
+            "email": {
+                "message": {"id": "sample-message"},
+                "recipient": {"email": "li@example.com"},
+                "tags": ["spring"],
+            },
             "morph": {"object": "click", "url": "https://shop.example/courses"},
         },
     },

@@ -5,17 +5,17 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Final
+from urllib.parse import parse_qsl
 
 from tierwise.asgi import Response, problem_response
 from tierwise.domain.source import Source
 from tierwise.problem import Problem
-from tierwise.security.sources import Unverified
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
 from tierwise_ingest.formats.mail import event as mail
-from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, addresses, document, nested, seconds
-from tierwise_ingest.formats.mail.signing import hexadecimal, matches
+from tierwise_ingest.formats.mail.signing import check, hexadecimal
 from tierwise_ingest.outcome import Outcome
 from tierwise_ingest.request import Request
 
@@ -54,12 +54,11 @@ async def verify(request: Request, source: Source, secrets: Sequence[bytes], che
     at = seconds(timestamp)
     if timestamp is None or token is None or at is None:
         raise NotAcceptable("signature: it needs timestamp, token and signature.")
-    message, sent = (timestamp + token).encode("utf-8", "replace"), signed.text("signature")
-    if not any([matches(hexadecimal(secret, message), sent) for secret in secrets]):
-        raise Unverified
+    message = (timestamp + token).encode("utf-8", "replace")
+    check((hexadecimal(secret, message) for secret in secrets), signed.text("signature"))
     if abs(checking.now - at) > _REPLAY_WINDOW:
         raise NotAcceptable("signature.timestamp: it is too old, or ahead.")
-    until = at + 2 * _REPLAY_WINDOW
+    until = at + _REPLAY_WINDOW
     if not checking.is_alone(f"mailgun {source.id} {token}", _said(request), until=until):
         raise NotAcceptable("signature.token: it came with another body before.")
 
@@ -74,18 +73,19 @@ def _said(request: Request) -> bytes:
     return hashlib.blake2b(request.body, digest_size=16).digest()
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     if request.media_type == _FORM:
-        yield _legacy(Fields(request.form))
+        pairs = parse_qsl(request.body.decode("utf-8", "replace"))
+        yield _legacy(Fields(request.form), tags=[value for name, value in pairs if name == "tag"])
         return
-    told_ = Fields(document(request.body)).inner("event-data")
-    if not told_.held:
+    notice = Fields(document(request.body)).inner("event-data")
+    if not notice.held:
         raise InvalidBody("event-data: it is missing.")
-    yield _event(told_)
+    yield _event(notice)
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name, kind = one.text("event"), None
     if name == "accepted":
         return QUEUED
@@ -123,7 +123,7 @@ def _event(one: Fields) -> Read_:
     )
 
 
-def _legacy(one: Fields) -> Read_:
+def _legacy(one: Fields, *, tags: list[str]) -> Notice:
     name = one.text("event")
     if name is None or name not in _TYPES:
         return unknown("event")
@@ -137,7 +137,7 @@ def _legacy(one: Fields) -> Read_:
         properties=told(
             message_id=one.text("Message-Id") or one.text("message-id"),
             campaign=one.text("campaign-name"),
-            tags=one.texts("tag"),
+            tags=tags,
             metadata=Fields(nested(one.text("variables"))).held,
             reason=one.text("error") or one.text("description"),
             hard=True if name == "bounced" else None,

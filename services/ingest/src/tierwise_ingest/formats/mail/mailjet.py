@@ -1,10 +1,10 @@
-"""Mailjet's Event API (Mailjet developer documentation, "Event API: real-time notifications"). Mailjet signs nothing: the
-write key stands in the address as Basic credentials."""
+"""Mailjet's Event API (Mailjet developer documentation, "Event API: real-time notifications"). Mailjet signs nothing:
+the write key stands in the address as Basic credentials."""
 
 from collections.abc import Iterator
 from typing import Final
 
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, nested, seconds
 from tierwise_ingest.formats.mail.signing import KEYED
 from tierwise_ingest.request import Request
@@ -20,12 +20,12 @@ _TYPES: Final = {
 }
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """One event or, grouped, an array. Raises InvalidBody."""
     return (_event(one) for one in elements(document(request.body)))
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name = one.text("event")
     if name is None or name not in _TYPES:
         return unknown("event")

@@ -1,11 +1,11 @@
-"""Mailtrap's webhooks for e-mail sending (Mailtrap documentation, "Webhooks", "Verifying webhook signatures"). The source's
-secret is the webhook's signature key."""
+"""Mailtrap's webhooks for e-mail sending (Mailtrap documentation, "Webhooks", "Verifying webhook signatures"). The
+source's secret is the webhook's signature key."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from tierwise_ingest.body import InvalidBody
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, seconds
 from tierwise_ingest.formats.mail.signing import body_signed
 from tierwise_ingest.request import Request
@@ -22,7 +22,7 @@ _TYPES: Final = {
 _TRIED_AGAIN: Final = frozenset({"soft bounce", "suspension"})
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     body = Fields(document(request.body))
     if not isinstance(body.get("events"), list):
@@ -31,7 +31,7 @@ def events(request: Request) -> Iterator[Read_]:
         yield _event(one)
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name = one.text("event")
     if name in _TRIED_AGAIN:
         return DEFERRED

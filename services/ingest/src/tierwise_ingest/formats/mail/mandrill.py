@@ -9,12 +9,11 @@ from typing import Final
 from urllib.parse import parse_qsl
 
 from tierwise.domain.source import Source
-from tierwise.security.sources import Unverified
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, seconds
-from tierwise_ingest.formats.mail.signing import base_64, matches
+from tierwise_ingest.formats.mail.signing import base_64, check
 from tierwise_ingest.request import Request
 
 _TRIED_WITH: Final = b"test-webhook"
@@ -40,12 +39,10 @@ async def verify(request: Request, _: Source, secrets: Sequence[bytes], __: Chec
     fields = sorted(parse_qsl(request.body.decode("utf-8", "replace"), keep_blank_values=True))
     message = (request.url + "".join(name + value for name, value in fields)).encode("utf-8", "replace")
     good = [*secrets, _TRIED_WITH] if fields == [("mandrill_events", "[]")] else secrets
-    sent = request.header("x-mandrill-signature")
-    if not any([matches(base_64(secret, message, "sha1"), sent) for secret in good]):
-        raise Unverified
+    check((base_64(secret, message, "sha1") for secret in good), request.header("x-mandrill-signature"))
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     if request.method == "HEAD":
         return
@@ -56,7 +53,7 @@ def events(request: Request) -> Iterator[Read_]:
         yield _event(one)
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name = one.text("event")
     if name == "deferral":
         return DEFERRED

@@ -1,5 +1,5 @@
-"""Postal's webhooks (Postal documentation, "Webhooks"; its signatures: Postal's source, `Postal::HTTP` and `Postal::Signer`).
-The source's secret is the server's public signing key, as `postal default-dkim-record` shows it."""
+"""Postal's webhooks (Postal documentation, "Webhooks"; its signatures: Postal's source, `Postal::HTTP` and
+`Postal::Signer`). The source's secret is the server's public signing key, as `postal default-dkim-record` shows it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -13,7 +13,7 @@ from tierwise.domain.source import Source
 from tierwise.security.sources import Unverified
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
-from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, addresses, document, seconds
 from tierwise_ingest.formats.mail.signing import decoded, public_keys
 from tierwise_ingest.request import Request
@@ -40,7 +40,7 @@ def _signed(key: object, signature: bytes, message: bytes, algorithm: SHA1 | SHA
     return True
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     one = Fields(document(request.body))
     name = one.text("event")
@@ -51,7 +51,7 @@ def events(request: Request) -> Iterator[Read_]:
     yield _event(name, one, payload, Fields(message)) if message else Ignored("of_no_customer")
 
 
-def _event(name: str, one: Fields, payload: Fields, message: Fields) -> Read_:
+def _event(name: str, one: Fields, payload: Fields, message: Fields) -> Notice:
     if message.text("direction") == "incoming":
         return Ignored("incoming")
     kind = _type(name, payload)

@@ -1,12 +1,12 @@
-"""Postmark's webhooks (Postmark developer documentation, "Webhooks"; bounce types: "Bounce API"). Postmark signs nothing:
-the write key goes into the webhook's Basic credentials or a custom header."""
+"""Postmark's webhooks (Postmark developer documentation, "Webhooks"; bounce types: "Bounce API"). Postmark signs
+nothing: the write key goes into the webhook's Basic credentials or a custom header."""
 
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from tierwise_ingest.formats.format import Ignored
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, instant
 from tierwise_ingest.formats.mail.signing import KEYED
 from tierwise_ingest.request import Request
@@ -34,12 +34,12 @@ _HARD: Final = frozenset({"HardBounce", "BadEmailAddress", "ManuallyDeactivated"
 _SUPPRESSED: Final = {"HardBounce": "bounced", "SpamComplaint": "complained", "ManualSuppression": "unsubscribed"}
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     return (_event(one) for one in elements(document(request.body)))
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     record = one.text("RecordType")
     if record == "SMTP API Error":
         return Ignored("of_no_customer")

@@ -8,12 +8,11 @@ from datetime import timedelta
 from typing import Final
 
 from tierwise.domain.source import Source
-from tierwise.security.sources import Unverified
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
-from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, addresses, document, instant
-from tierwise_ingest.formats.mail.signing import base_64, check_recent, matches
+from tierwise_ingest.formats.mail.signing import base_64, check, check_recent
 from tierwise_ingest.request import Request
 
 _TOLERANCE: Final = timedelta(minutes=5)  # each try is signed anew
@@ -39,8 +38,7 @@ async def verify(request: Request, _: Source, secrets: Sequence[bytes], checking
     message = f"{id_}.{timestamp}.".encode() + request.body
     sent = [one.removeprefix("v1,") for one in signatures.split() if one.startswith("v1,")]
     keys = [key for secret in secrets if (key := _decoded(secret)) is not None]
-    if not any([matches(base_64(key, message), one) for key in keys for one in sent]):
-        raise Unverified
+    check((base_64(key, message) for key in keys), *sent)
 
 
 def _header(request: Request, part: str) -> str:
@@ -54,29 +52,29 @@ def _decoded(secret: bytes) -> bytes | None:
         return None
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
-    told_ = Fields(document(request.body))
-    name = told_.text("type")
+    notice = Fields(document(request.body))
+    name = notice.text("type")
     if name is None:
         raise InvalidBody("type: it is missing.")
     if name in _NO_EVENTS:
         yield _NO_EVENTS[name]
     elif name == "email.received":
-        yield _event(told_, "replied", addresses(told_.texts("data", "from")), "data.from", request)
+        yield _event(notice, "replied", addresses(notice.texts("data", "from")), "data.from", request)
     elif name in _OF_ALL:
-        for recipient in addresses(told_.texts("data", "to")) or [None]:
-            yield _event(told_, _OF_ALL[name], [recipient], "data.to", request)
+        for recipients in [[one] for one in addresses(notice.texts("data", "to"))] or [[]]:
+            yield _event(notice, _OF_ALL[name], recipients, "data.to", request)
     elif name in _OF_ONE:
-        recipients = addresses(told_.texts("data", "to"))
+        recipients = addresses(notice.texts("data", "to"))
         # Which of several it was is not said, and it would be wrong of all but one.
         whose = Ignored("recipient_not_said")
-        yield whose if len(recipients) > 1 else _event(told_, _OF_ONE[name], recipients, "data.to", request)
+        yield whose if len(recipients) > 1 else _event(notice, _OF_ONE[name], recipients, "data.to", request)
     else:
         yield unknown("type") if name.startswith("email.") else Ignored("of_no_customer")
 
 
-def _event(one: Fields, kind: str, recipients: Sequence[str | None], field: str, request: Request) -> Event:
+def _event(one: Fields, kind: str, recipients: Sequence[str], field: str, request: Request) -> Event:
     recipient = next(iter(recipients), None)
     data, id_ = one.inner("data"), _header(request, "id")
     several = len(addresses(data.texts("to"))) > 1
@@ -102,7 +100,7 @@ def _event(one: Fields, kind: str, recipients: Sequence[str | None], field: str,
 
 def _tags(data: Fields) -> dict[str, object]:
     """An object, or an array of names with values."""
-    pairs = [Fields(one) for one in data.list("tags")]
+    pairs = [Fields(one) for one in data.array("tags")]
     return data.inner("tags").held or {name: one.get("value") for one in pairs if (name := one.text("name"))}
 
 

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from tierwise.domain.source import Source
 from tierwise.security.sources import Unverified
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
-from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, seconds
 from tierwise_ingest.formats.mail.signing import check_recent, decoded, public_keys
 from tierwise_ingest.request import Request
@@ -34,13 +34,14 @@ _TYPES: Final = {
     "group_unsubscribe": "unsubscribed",
     "group_resubscribe": "subscribed",
 }
-_KNOWN: Final = frozenset(
-    "asm_group_id attempt bounce_classification category cert_err email event ip marketing_campaign_id "
-    "marketing_campaign_name marketing_campaign_split_id marketing_campaign_version newsletter phase_id pool post_type "
-    "reason response send_at sg_content_type sg_event_id sg_machine_open sg_message_id sg_template_id sg_template_name "
-    "sg_user_id singlesend_id singlesend_name smtp-id status template_id template_hash template_version_id timestamp "
-    "tls type url url_offset useragent".split()
-)
+_KNOWN: Final = frozenset({
+    "asm_group_id", "attempt", "bounce_classification", "category", "cert_err", "email", "event", "ip",
+    "marketing_campaign_id", "marketing_campaign_name", "marketing_campaign_split_id", "marketing_campaign_version",
+    "newsletter", "phase_id", "pool", "post_type", "reason", "response", "send_at", "sg_content_type",
+    "sg_event_id", "sg_machine_open", "sg_message_id", "sg_template_id", "sg_template_name", "sg_user_id",
+    "singlesend_id", "singlesend_name", "smtp-id", "status", "template_id", "template_hash", "template_version_id",
+    "timestamp", "tls", "type", "url", "url_offset", "useragent",
+})  # fmt: skip
 """What is not among these are the unique arguments that the sender of the message gave it."""
 
 
@@ -63,12 +64,12 @@ def _signed(key: object, signature: bytes, message: bytes) -> bool:
     return True
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     return (_event(one) for one in elements(document(request.body)))
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     name = one.text("event")
     if name == "processed":
         return QUEUED

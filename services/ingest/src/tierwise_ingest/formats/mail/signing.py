@@ -4,7 +4,7 @@ import base64
 import binascii
 import hmac
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 from typing import Final, Literal
@@ -44,8 +44,11 @@ KEYED: Final = WriteKey(_key)
 """Of a provider that signs nothing and sends what it was told to: user name, token or header."""
 
 
-def matches(expected: bytes, sent: str | None) -> bool:
-    return sent is not None and hmac.compare_digest(expected, sent.encode("utf-8", "replace"))
+def check(expected: Iterable[bytes], *sent: str | None) -> None:
+    """That one of what was sent is one of what is expected. Raises Unverified."""
+    given = [one.encode("utf-8", "replace") for one in sent if one]
+    if not any(hmac.compare_digest(good, one) for good in expected for one in given):
+        raise Unverified
 
 
 def hexadecimal(secret: bytes, message: bytes, digest: Digest = "sha256") -> bytes:
@@ -60,9 +63,7 @@ def body_signed(header: str) -> Signature:
     """HMAC-SHA256 of the body, hexadecimal, in a header."""
 
     async def verify(request: Request, _: Source, secrets: Sequence[bytes], __: Checking) -> None:
-        sent = request.header(header)
-        if not any([matches(hexadecimal(secret, request.body), sent) for secret in secrets]):
-            raise Unverified
+        check((hexadecimal(secret, request.body) for secret in secrets), request.header(header))
 
     return Signature(verify)
 

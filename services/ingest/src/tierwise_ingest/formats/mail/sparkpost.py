@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from tierwise_ingest.formats.format import Ignored
-from tierwise_ingest.formats.mail.event import DEFERRED, EMPTY, QUEUED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, EMPTY, QUEUED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, instant, seconds
 from tierwise_ingest.formats.mail.signing import KEYED
 from tierwise_ingest.request import Request
@@ -41,13 +41,13 @@ _HARD: Final = frozenset({"10", "25", "30"})
 """Invalid recipient, administrative failure, no recipient."""
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     initial = request.query.get("initial_open") == "opened"
     return (_event(one, initial=initial) for one in elements(document(request.body)))
 
 
-def _event(batched: Fields, *, initial: bool) -> Read_:
+def _event(batched: Fields, *, initial: bool) -> Notice:
     """An item is `{"msys": {CLASS: EVENT}}`."""
     one = Fields(next(iter(batched.inner("msys").held.values()), None))
     if not one.held and isinstance(batched.get("msys"), dict):

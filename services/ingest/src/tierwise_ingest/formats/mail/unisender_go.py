@@ -1,5 +1,5 @@
-"""Unisender Go's webhooks (Unisender Go API documentation, "Webhook", "Callback format"). The source's secret is the API
-key. Unisender Go looks with GET whether the address exists."""
+"""Unisender Go's webhooks (Unisender Go API documentation, "Webhook", "Callback format"). The source's secret is the
+API key. Unisender Go looks with GET whether the address exists."""
 
 import hashlib
 import re
@@ -10,9 +10,9 @@ from tierwise.domain.source import Source
 from tierwise.security.sources import Unverified
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
-from tierwise_ingest.formats.mail.event import DEFERRED, Event, Read_, told, unknown, webhook
+from tierwise_ingest.formats.mail.event import DEFERRED, Event, Notice, told, unknown, webhook
 from tierwise_ingest.formats.mail.fields import Fields, document, elements, instant
-from tierwise_ingest.formats.mail.signing import matches
+from tierwise_ingest.formats.mail.signing import check
 from tierwise_ingest.request import Request
 
 _TYPES: Final = {
@@ -36,13 +36,11 @@ async def verify(request: Request, _: Source, secrets: Sequence[bytes], __: Chec
     if found is None:
         raise Unverified
     before, after = request.body[: found.start(1)], request.body[found.end(1) :]
-    sent = found[1].decode()
-    hashes = [hashlib.md5(before + secret + after, usedforsecurity=False).hexdigest() for secret in secrets]
-    if not any([matches(expected.encode(), sent) for expected in hashes]):
-        raise Unverified
+    hashes = (hashlib.md5(before + secret + after, usedforsecurity=False).hexdigest() for secret in secrets)
+    check((one.encode() for one in hashes), found[1].decode())
 
 
-def events(request: Request) -> Iterator[Read_]:
+def events(request: Request) -> Iterator[Notice]:
     """Raises InvalidBody."""
     if request.method == "GET":
         return
@@ -50,11 +48,11 @@ def events(request: Request) -> Iterator[Read_]:
     if not isinstance(body.get("events_by_user"), list):
         raise InvalidBody("events_by_user: it is no array.")
     for user in elements(body.get("events_by_user")):
-        for one in user.list("events"):
+        for one in user.array("events"):
             yield _event(Fields(one))
 
 
-def _event(one: Fields) -> Read_:
+def _event(one: Fields) -> Notice:
     if one.text("event_name") == "transactional_spam_block":
         return Ignored("of_no_customer")
     data = one.inner("event_data")
