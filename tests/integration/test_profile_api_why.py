@@ -6,10 +6,14 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.stored import happened, store_customer
+from tierwise.db import cuts
+from tierwise.db.tables import changes, customers
 from tierwise.domain.customer_id import public_id
+from tierwise.domain.cuts import Taken
 from tierwise.security.keys import create_read_key
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
@@ -28,6 +32,7 @@ WHAT_LI_DID = [
         attributes={"role": "owner", "name": "李雷", "birthday": "1980-02-03"},
         properties={"amount": "1299.00", "currency": "CNY"},
     ),
+    happened("order", "purchase", "2026-11-10T09:31:00+00:00", properties={"amount": "7.00", "currency": "XTS"}),
 ]
 
 
@@ -79,6 +84,28 @@ async def test_it_says_what_the_current_view_says_in_parts_that_add_up(client: h
         assert total(scored["parts"]) == Decimal(str(shown))
 
 
+async def test_it_names_the_cuts_and_explains_by_them(client: httpx.AsyncClient, engine: AsyncEngine) -> None:
+    path = f"/v1/customers/{public_id(LI)}"
+    assert (await client.get(f"{path}/why")).json()["cuts"] is None
+    async with engine.begin() as connection:
+        number = await cuts.add(connection, 1, Taken(20_000, (9_990, 9_980, 1, 0), 7), quiet=False)
+        await connection.execute(update(customers).values(cuts=number))
+        await connection.execute(update(changes).values(cuts=number))
+    why = (await client.get(f"{path}/why")).json()
+    assert (why["cuts"], why["tier"]["grade"]) == (number, "C")
+    assert [cut["score"] for cut in why["tier"]["cuts"]] == [99.9, 99.8, 0.01, 0]
+    assert (await client.get(path)).json()["cuts"] == number
+    assert {change["cuts"] for change in (await client.get(f"{path}/changes")).json()["items"]} == {number}
+
+
+async def test_it_says_which_amounts_are_in_no_sum(client: httpx.AsyncClient) -> None:
+    view = (await client.get(f"/v1/customers/{public_id(LI)}")).json()
+    why = (await client.get(f"/v1/customers/{public_id(LI)}/why")).json()
+    assert (view["orders"]["count"], view["orders"]["amount"]) == (2, "1299.00")
+    assert why["unconverted"] == {"XTS": 1}
+    assert why["words"]["en"] == "1 amount in XTS: no rate is known, in no sum."
+
+
 async def test_it_shows_no_personal_data(client: httpx.AsyncClient) -> None:
     text = (await client.get(f"/v1/customers/{public_id(LI)}/why")).text
     assert not any(secret in text for secret in ("李雷", "1980", "li@example.com"))
@@ -97,7 +124,7 @@ async def test_it_shows_no_personal_data(client: httpx.AsyncClient) -> None:
 async def test_one_of_it_can_be_asked_for(client: httpx.AsyncClient, dimension: str, key: str) -> None:
     path = f"/v1/customers/{public_id(LI)}/why"
     one = (await client.get(path, params={"dimension": dimension})).json()
-    assert set(one) == {"customer_id", "as_of", "day", "rulebook", key}
+    assert set(one) == {"customer_id", "as_of", "day", "rulebook", "cuts", key}
     assert set(one[key]["words"]) == {"en", "zh"}
     whole = (await client.get(path)).json()
     if key in whole:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from tests.support.command import tierwise
-from tests.support.product import Product, history, page_view, purchase
+from tests.support.product import NOW, Product, history, page_view, purchase
 from tests.support.scoring import score, views, worker
 from tierwise.cli import build
 from tierwise.db.rulebooks import Rulebooks
@@ -86,6 +86,20 @@ async def test_after_a_varied_history_with_merges_nothing_differs(scored: Produc
     assert report.interactions == 500
     assert report.customers == sum(row.merged_into is None for row in before) == done[-1]
     assert await rows(scored, customers) == before
+
+
+async def test_what_is_older_than_the_horizon_is_stored_compact_and_does_not_differ_for_that(product: Product) -> None:
+    bought = [purchase(number, "1.00", time=NOW - timedelta(days=30 * number)) for number in range(80)]
+    await product.append(*bought)
+    await score(product.engine, product.stream, product.vault, product.settings)
+    row = await row_of(product, bought[0].identifiers["user_id"])
+    held = ledger.unpack([row.ledger])
+    purchases = held.where(held.signal == ledger.signal_id("purchase"))
+    recent = sum(one.time > row.classified_at - timedelta(days=1_095) for one in bought)
+    assert recent <= len(purchases) <= recent + 3 < 80
+    assert (int(purchases.count.sum()), int(purchases.value.sum())) == (80, 8_000)
+    report = await rebuild(product).everyone()
+    assert (report.customers, report.different, report.differences) == (1, 0, [])
 
 
 async def test_everyone_is_classified_on_the_business_day_of_their_last_classification(scored: Product) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -102,6 +103,27 @@ async def test_tags_that_are_gone_are_told_and_new_ones_too(product: Product) ->
     assert {(old, to) for aspect, old, to in told if aspect == "tag:behaviour.visits"} == {(None, "some")}
     assert {(old, to) for aspect, old, to in told if aspect == "tag:transaction.history"} == {("repeat", "again")}
     assert not any("browsing" in tag or tag.endswith(":repeat") for listed in tags for tag in listed)
+
+
+async def test_without_a_list_of_interests_everyone_has_those_of_their_own(product: Product) -> None:
+    seen = ["rockets", "books", "rockets", "图书", "rockets"]
+    viewed = [page_view(7_000 + n, properties={"category": one}) for n, one in enumerate(seen)]
+    await product.append(*viewed[:3])
+    await product.score()
+    assert (await product.view("user_id", "u1"))["interests"] == ["other", "books"]
+
+    text = default_text().replace('version: "2026-11"', 'version: "by hash"')
+    listed = text[text.index("  values: [courses") : text.index("# Where a customer came from")]
+    text = re.sub(r"\binterests\((\d+d)\)", r"channels(\1)", text.replace(listed, ""))
+    number = await publish(product.engine, text)
+    await releaser(product).release()
+    assert (await product.view("user_id", "u1"))["interests"] == ["rockets", "books"]
+    await product.append(*viewed[3:])
+    await product.score()
+    view = await product.view("user_id", "u1")
+    assert view["interests"] == ["rockets", "books", "图书"]
+    assert not any(name.startswith("interests") for name in view["attributes"])
+    await all_is_well(product, number)
 
 
 @pytest.mark.parametrize("document", EVERYWHERE, ids=lambda document: load(document).version)
@@ -272,6 +294,7 @@ async def test_a_version_is_one_document_for_ever(product: Product) -> None:
     with pytest.raises(VersionTaken, match="version 2026-11 was published as number 1"):
         await publish(product.engine, default_text().replace("{A: 65", "{A: 66"))
     assert await publish(product.engine, default_text()) == 1
+    assert await publish(product.engine, "# What we agreed on in May\n" + default_text()) == 1
 
 
 @pytest.mark.parametrize("document", EVERYWHERE, ids=lambda document: load(document).version)

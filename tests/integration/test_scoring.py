@@ -149,6 +149,9 @@ async def test_changes_are_published_in_order_and_without_gap(product: Product) 
     first = next(data for data in tiers if data["from"] is None)
     assert first["cause"] == {"kind": "interaction", "interaction": first["cause"]["interaction"], "source": "shop"}
     assert sum(part["points"] for part in first["reasons"]) <= first["score"] + 0.1
+    stages = [data for _, data in await product.published(topics.LIFECYCLE_CHANGES)]
+    assert [(data["to"], data["reasons"][0]["part"]) for data in stages] == [(data["to"],) * 2 for data in stages]
+    assert all("(purchase) [" in data["reasons"][0]["rule"] for data in stages)
     await product.relay()
     assert len(await product.published(topics.TIER_CHANGES)) == len(tiers)
 

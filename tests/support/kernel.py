@@ -23,6 +23,16 @@ from tierwise.domain.view import tags_of
 History = Sequence[Interaction]
 
 
+class Unsealed:
+    """Leaves personal values as they are."""
+
+    def values(self, values: dict[str, Any]) -> dict[str, Any]:
+        return values
+
+    def texts(self, _: str, texts: Sequence[str]) -> dict[str, bytes | None]:
+        return dict.fromkeys(texts)
+
+
 def distinct(history: History) -> list[Interaction]:
     """Without what came twice: in scoring the database sees to it."""
     return list({one.key: one for one in history}.values())
@@ -39,7 +49,7 @@ def fold_all(histories: Sequence[History], rulebook: Rulebook) -> Ledgers:
 def attributes_of_all(histories: Sequence[History], rulebook: Rulebook) -> list[Attributes]:
     everyone: list[Attributes] = [{} for _ in histories]
     owned = [(one, held) for history, held in zip(histories, everyone, strict=True) for one in history]
-    for index, entries in learned([one for one, _ in owned], rulebook, seal=dict):
+    for index, entries in learned([one for one, _ in owned], rulebook, Unsealed()):
         attribute.merge(owned[index][1], entries)
     return everyone
 

@@ -10,7 +10,7 @@ from tests.support.histories import ATTRIBUTES
 SIGNALS: dict[str, dict[str, Any]] = {
     "view": {"channel": "web", "type": "page_view"},
     "pricing": {"channel": "web", "type": "page_view", "where": 'path like "*/pricing*" or path like "*价格*"'},
-    "long": {"channel": "web", "where": "duration_s >= 120"},
+    "long": {"channel": ["web", "call"], "where": "duration_s >= 120"},
     "bought": {"channel": "order", "type": "purchase", "value": "amount"},
     "bought_much": {"type": "purchase", "value": "amount", "where": "amount between 100 and 2000.5"},
     "returned": {"channel": "order", "type": ["refund", "cancelled"], "value": "amount"},
@@ -62,6 +62,7 @@ class RandomExpressions:
         return self._random.choice([
             f"count({signal}{window})", f"0.01 * sum({signal}{window})", f"40 * active_days({signal}{window})",
             f"-0.3 * days_since({signal})", f"2 * share({signal}, {self._random.choice(self._signals)}{window})",
+            f"channels({self._random.choice([1, 30])}d)", f"interests({self._random.choice([7, 180])}d)",
         ])  # fmt: skip
 
     def _of_numbers(self) -> str:
@@ -81,6 +82,8 @@ class RandomExpressions:
             (self.number(), (0, 1, 2, 5)), (days, (0, 1, 7, 30, 90, 365)), (ratio, (0, 0.5, 1, 2)),
             (f"sum({signal}{window})", (0, 0.01, 99.99, 1000)),
         ])  # fmt: skip
+        if self._random.random() < 0.1:
+            return f'preferred_channel({choose([1, 90])}d) {choose(["=", "!="])} "{choose(["web", "email", "order"])}"'
         low, high = sorted([choose(constants), choose(constants)])
         return choose(
             [f"{left} {choose(['=', '!=', '<', '<=', '>', '>='])} {high}", f"{left} between {low} and {high}"]

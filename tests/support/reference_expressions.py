@@ -48,7 +48,7 @@ class Scope(Protocol):
 
     def name(self, name: str) -> Any: ...
 
-    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> float | None: ...
+    def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Any: ...
 
 
 def truth(node: Node, scope: Scope) -> bool:
@@ -125,6 +125,8 @@ def _compare(node: Comparison, scope: Scope) -> bool:
 
 
 def _may_be_text(node: Node, scope: Scope) -> bool:
+    if isinstance(node, Call):
+        return node.function == "preferred_channel"
     return isinstance(node, Text) or (isinstance(node, Name) and node.name not in scope.computed)
 
 

@@ -109,7 +109,8 @@ def stored(**fields: Any) -> StoredChange:
     given_fields = {
         "customer_id": ALICE, "sequence": 19, "aspect": "tier", "old": "C", "new": "B", "score": 675, "merged": None,
         "at": datetime(2026, 11, 20, 8, tzinfo=UTC), "recorded_at": datetime(2026, 11, 20, 8, tzinfo=UTC),
-        "rulebook_id": 1, "cause": "interaction", "interaction": "ord-1042", "source": "shop", "reasons": b"",
+        "rulebook_id": 1, "cuts": None, "cause": "interaction", "interaction": "ord-1042", "source": "shop",
+        "reasons": b"",
     }  # fmt: skip
     return StoredChange(**{**given_fields, **fields})
 

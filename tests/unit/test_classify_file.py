@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import io
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_neither_order_nor_batches_nor_repetition_change_anything(
 ) -> None:
     expected = classified(history, *as_of(JUNE, LATER))
     monkeypatch.setattr(gather, "BATCH_ROWS", rows_at_once)
-    monkeypatch.setattr(gather, "CUSTOMERS_AT_ONCE", 2)
+    monkeypatch.setattr(pool, "CUSTOMERS_AT_ONCE", 2)
     repeated = [*HISTORY, *HISTORY[:4]]
     random.Random(rows_at_once).shuffle(repeated)
     result = run(write(tmp_path / "other.ndjson", repeated), *as_of(JUNE, LATER))
@@ -128,7 +129,7 @@ def test_many_processes_give_the_same_as_one(
     history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
 ) -> None:
     one, many = tmp_path / f"one{ending}", tmp_path / f"many{ending}"
-    monkeypatch.setattr(gather, "CUSTOMERS_AT_ONCE", 1)
+    monkeypatch.setattr(pool, "CUSTOMERS_AT_ONCE", 1)
     assert run(history, *as_of(JUNE, LATER), "-o", one).exit_code == 0
     monkeypatch.setattr(pool, "CUSTOMERS_WORTH_A_POOL", 0)
     assert run(history, *as_of(JUNE, LATER), "-o", many).exit_code == 0
@@ -150,6 +151,53 @@ def test_tables_say_the_same_with_dots_in_their_names(history: Path, tmp_path: P
         assert msgspec.json.decode(cells["tags"]) == row["tags"] == msgspec.json.decode(text["tags"])
         assert (text["intent.points"], text["owner"]) == (str(row["intent"]["points"]), "")
     assert table[0].keys() == texts[0].keys()
+
+
+def test_why_adds_the_whole_explanation_to_every_row(history: Path) -> None:
+    rows = classified(history, *as_of(JUNE, LATER), "--why")
+    assert [{name: row[name] for name in row if name != "why"} for row in rows] == classified(
+        history, *as_of(JUNE, LATER)
+    )
+    for row in rows:
+        why = row["why"]
+        assert (why["as_of"], why["rulebook"]) == (row["as_of"], row["rulebook"])
+        assert (why["tier"]["grade"], round(why["tier"]["score"] + 1e-9, 1)) == tuple(row["tier"].values())[:2]
+        assert sum(part["exact"] for part in why["tier"]["parts"]) == why["tier"]["exact"]
+        assert why["intent"]["score"] == row["intent"]["score"]
+        assert why["lifecycle"]["value"] == row["lifecycle"]["stage"]
+        held = {tag["aspect"]: tag["value"] for tag in why["tags"] if tag["value"] is not None}
+        assert held == {f"tag:{tag['family']}.{tag['name']}": tag["value"] for tag in row["tags"]}
+
+
+@pytest.mark.parametrize("ending", [".csv", ".parquet"])
+def test_why_adds_its_sentences_to_tables_a_column_for_each_language(
+    history: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    file = tmp_path / f"out{ending}"
+    monkeypatch.setattr(pool, "EXPLAINED_AT_ONCE", 1)
+    assert run(history, *as_of(LATER), "--why", "-o", file).exit_code == 0
+    table = (
+        list(csv.DictReader(io.StringIO(file.read_text("utf-8"), newline="")))
+        if ending == ".csv"
+        else pyarrow.parquet.read_table(file).to_pylist()
+    )
+    for row, cells in zip(classified(history, *as_of(LATER), "--why"), table, strict=True):
+        for language in ("en", "zh"):
+            said = cells[f"why.{language}"]
+            for part in ("intent", "tier", "lifecycle"):
+                assert row["why"][part]["words"][language] in said
+            assert all(tag["words"][language] in said for tag in row["why"]["tags"] if tag["value"] is not None)
+        assert not any(name.startswith("why.tier") for name in cells)
+
+
+def test_why_tells_amounts_that_are_in_no_sum(tmp_path: Path) -> None:
+    order = bought("1", "2026-06-02T10:00:00+08:00", "120.00", user_id="u1")
+    order["properties"]["currency"] = "XTS"
+    file, table = write(tmp_path / "foreign.ndjson", [order]), tmp_path / "out.csv"
+    (row,) = classified(file, *as_of(JUNE), "--why")
+    assert (row["orders"]["count"], row["orders"]["amount"], row["why"]["unconverted"]) == (1, "0.00", {"XTS": 1})
+    assert run(file, *as_of(JUNE), "--why", "-o", table).exit_code == 0
+    assert "1 amount in XTS: no rate is known, in no sum." in table.read_text("utf-8")
 
 
 def test_a_file_in_which_nobody_was_yet_gives_an_empty_table(history: Path, tmp_path: Path) -> None:
@@ -220,7 +268,7 @@ def test_wrong_use_is_told(history: Path, arguments: tuple[str, ...], says: str)
 
 def test_a_wrong_rulebook_is_refused_whole(history: Path, tmp_path: Path) -> None:
     wrong = tmp_path / "wrong.yaml"
-    wrong.write_text(default_text().replace("weight: 0.35", "weight: 0.45").replace("otherwise: low", "otherwise: lo"))
+    wrong.write_text(default_text().replace("weight: 0.35", "weight: 0.45").replace("{A: 65,", "{A: 15,"))
     result = run(history, *as_of(JUNE), "--rulebook", wrong)
     assert isinstance(result.exception, RulebookError)  # which the command line tells, and exits with 1
     assert len(result.exception.errors) == 2

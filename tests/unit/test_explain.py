@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from tests.support.histories import random_history
 from tests.support.kernel import attributes_of_all, distinct, fold_all, read
 from tests.support.random_rulebooks import random_rulebook
+from tests.support.stories import did
 from tierwise.domain.attributes import Entry, Kind
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.explain import POINT, TIER_POINT, explain, shown
@@ -281,8 +282,14 @@ def test_sealed_attributes_are_never_shown() -> None:
 
 def test_amounts_without_a_rate_are_told() -> None:
     rulebook = default_rulebook()
-    columns = attribute_columns([{}], rulebook)
-    explanation = explain(fold_all([[]], rulebook), columns, NOW, rulebook, unconverted={"XYZ": 2, "ABC": 1})
+    amounts = [("XYZ", "1.00"), ("XYZ", "2.00"), ("ABC", "3.00"), ("USD", "4.00"), ("ZZZ", None)]
+    history = [
+        happened("order", type_, 3, currency=currency, amount=amount)
+        for type_ in ("purchase", "cancelled")  # of the latter no sum takes amounts
+        for currency, amount in amounts
+    ]
+    explanation, _ = explained(history, rulebook)
+    assert explanation.unconverted == {"ABC": 1, "XYZ": 2}
     assert explanation.words == {
         "en": "1 amount in ABC: no rate is known, in no sum. 2 amounts in XYZ: no rate is known, in no sum.",
         "zh": "1 笔 ABC 金额没有汇率，未计入任何合计。2 笔 XYZ 金额没有汇率，未计入任何合计。",
@@ -305,3 +312,13 @@ def test_it_takes_a_few_milliseconds() -> None:
         explain(rows, columns, NOW, rulebook)
         took_s.append(time.thread_time() - started)
     assert min(took_s) < 0.005
+
+
+def test_what_is_asked_of_no_signal_is_said_in_words_too() -> None:
+    said = explained(did("chat/message", 1, 2) + did("order/purchase", 2, amount="10"), default_rulebook())[0].tags
+    words = {tag.aspect: tag.words for tag in said}
+    assert "不是多渠道（近 180 天使用 2 个渠道）" in words["tag:behaviour.channels"]["zh"]
+    assert "not Uses several channels (2 channels in 180 days)" in words["tag:behaviour.channels"]["en"]
+    preferred = words["tag:behaviour.preferred_channel"]
+    assert preferred["en"].startswith("Prefers chat: most often by chat in 180 days.")
+    assert preferred["zh"].startswith("偏好在线咨询：近 180 天最常用 在线咨询。")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.support.proof import proof
 from tests.support.random_rulebooks import random_rulebook
-from tierwise.domain.rulebook.load import RulebookError, default_text, load, ready_rulebooks, ready_text
+from tierwise.domain.rulebook import RulebookError, default_text, load, ready_rulebooks, ready_text
 
 SMALL = (Path(__file__).parents[1] / "support" / "small.yaml").read_text(encoding="utf-8")
 
@@ -30,6 +30,17 @@ def changed(old: str, new: str) -> str:
 @pytest.mark.parametrize("name", ready_rulebooks())
 def test_the_ready_rulebooks_load(name: str) -> None:
     assert load(ready_text(name)).signals
+
+
+def test_interests_are_counted_only_where_the_rulebook_lists_them() -> None:
+    asking = SMALL.replace("'count(view, 30d) >= 20'", "'interests(30d) > 1'")
+    assert load(asking)
+    [error] = errors(asking.replace(", values: [books]", ""))
+    assert error.endswith("interests() counts what the rulebook lists: list it under interests.values")
+
+
+def test_without_any_labels_names_stand_for_themselves() -> None:
+    assert load(SMALL.partition("labels:")[0]).label("high") == {"en": "high", "zh": "high"}
 
 
 def test_the_small_rulebook_loads() -> None:
@@ -57,6 +68,16 @@ MESSAGES = [
     ("'count(purchase) > 0'", "'count() > 0'", f"{WHEN} 1: write count(signal[, 30d])"),
     ("'count(purchase) > 0'", "'count(30d, purchase) > 0'", f"{WHEN} 1: write count(signal[, 30d])"),
     ("'count(purchase) > 0'", "'days_since(purchase, 7d) > 0'", f"{WHEN} 1: write days_since(signal)"),
+    ("'count(purchase) > 0'", "'channels(purchase) > 0'", f"{WHEN} 1: write channels(30d)"),
+    ("'count(purchase) > 0'", "'preferred_channel(30d) = \"mail\"'",
+     f"{WHEN} 26: unknown value of preferred_channel 'mail'; did you mean 'email'?"),
+    ("'count(purchase) > 0'", "'preferred_channel(30d) > 7'", f"{WHEN} 24: a number and a text cannot be compared"),
+    (", values: [books]}\n", "}\nstrategies: {stage: {customer: {owner: me}, prospekt: {owner: me}}}\n",
+     "strategies.stage.prospekt: unknown stage 'prospekt'; did you mean 'prospect'?"),
+    (", values: [books]}\n", "}\nstrategies: {tier: {A: {respond_within: soon}}}\n",
+     "strategies.tier.A.respond_within: expected minutes, hours or days, such as 30m, 4h or 2d"),
+    ("channel: web, type: page_view", "channel: [web, emial], type: page_view",
+     "signals.view.channel: unknown channel 'emial'; did you mean 'email'?"),
     ("'count(purchase) > 0'", "'trend(purchase) > 0'", f"{WHEN} 1: write trend(signal, 30d)"),
     ("'count(purchase) > 0'", "'share(purchase) > 0'", f"{WHEN} 1: write share(signal, signal[, 30d])"),
     ("'count(purchase) > 0'", "'count(purchase, 401d) > 0'",
@@ -110,6 +131,61 @@ def test_a_wrong_rulebook_is_refused_with_place_reason_and_nearest_name(
         assert load(changed(old, new)).signals
     else:
         assert message in errors(changed(old, new))
+
+
+WRONG_FORMS = [
+    ("half_score: 40", "half_score: much", "intent.half_score"), ("half_life: 7d", "half_life: 7", "view.half_life"),
+    ("half_score: 40", "half_scor: 40", "intent.half_scor"), ("horizon: 455d", "horizn: 455d", "horizn"),
+    ("attributes: [role]", "attribuets: [role]", "attribuets"), ("version: \"small\"", "version: {}", "version"),
+    ("timezone: Europe/Berlin", "timezone: [UTC]", "timezone"), ("currency: EUR", "currency: euros", "currency"),
+    ("horizon: 455d", "horizon: 455", "horizon"), ("0.9}", "cheap}", "rates.USD.2024-01-01"),
+    ("channel: web, type: page_view", "channel: {}, type: page_view", "signals.view.channel"),
+    ("purchase: {channel: order, type: purchase, value: amount}", "purchase: order", "signals.purchase"),
+    ("values: [books]", "values: books", "interests.values"),
+    ("{source: search, ", "{source: 7-up, ", "acquisition.0.source"),
+    ("view: {each: 5, half_life: 7d, at_most: 60}", "view: 5", "intent.points.view"),
+    ("at_most: 60", "at_most: -1", "intent.points.view.at_most"), ("points: 8}", "pints: 8}", "intent.fit.0.pints"),
+    ("{enter: 60, leave: 50}", "{enter: 160, leave: 50}", "intent.levels.high.enter"),
+    ("otherwise: low", "otherwise: [low]", "intent.otherwise"),
+    ("stage: customer", "stage: Kunde!", "lifecycle.0.stage"),
+    ("when: 'count(purchase) > 0'", "when: [true]", "lifecycle.0.when"),
+    ("weight: 0.6", "weight: 60%", "value.weight"),
+    ("scale: {0: 0, 1000: 100}", "scale: {0: 0}", "tiers.dimensions.value.scale"),
+    ("scale: {0: 0, 1000: 100}", "scale: {0: 0, many: 100}", "tiers.dimensions.value.scale.many"),
+    ("metric: 'sum(purchase, 365d)'", "metric: 7", "tiers.dimensions.value.metric"),
+    ("A: 60, B", "A: x, B", "tiers.cuts.A"), ("otherwise: C", "otherwise: 5", "tiers.otherwise"),
+    ("often: 'count(view, 30d) >= 20'", "often: 1", "browsing.often"),
+    ("{often: 'count(view, 30d) >= 20'}", "[often]", "behaviour.browsing"),
+    ("high: {en: High,", "high: {de: High,", "high.de"),
+    ("    browsing: {often", "    Browsing: {often", "tags.behaviour.Browsing"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("old", "new", "place"), WRONG_FORMS)
+def test_a_wrong_form_is_said_alone_and_hides_no_wrong_meaning_elsewhere(old: str, new: str, place: str) -> None:
+    alone = errors(changed(old, new))
+    assert all(f"{place}:" in message or "Field required" in message for message in alone), alone
+    text, expected = changed(old, new), []
+    for right, wrong, where, region in (
+        ('"organic"', '"organic" and', "acquisition.0.where", "acquisition"),
+        ("sum(purchase, 365d)", "sum(purchase, 365d) +", "tiers.dimensions.value.metric", "value.metric"),
+        ("B: {en: Tier B", "X: {en: Tier B", "labels", "tiers"),
+    ):
+        if region not in place:
+            text = text.replace(right, wrong)
+            expected.append(where)
+    said = errors(text)
+    assert said[: len(alone)] == alone
+    assert sorted(message.partition(":")[0] for message in said[len(alone) :]) == sorted(expected)
+
+
+def test_wrong_forms_and_wrong_meanings_are_said_at_once() -> None:
+    text = SMALL.replace("half_life: 7d", "half_life: 7").replace("weight: 0.6", "weight: 0.5")
+    text = text.replace("count(purchase)", "count(purchace)").replace("currency: EUR", "currency: euro\nhorizon: 500d")
+    assert "the rulebook: line 5, column 1: the key 'horizon' stands here twice" in errors(text)
+    assert [message.partition(":")[0] for message in errors(text)] == [
+        "the rulebook", "currency", "intent.points.view.half_life", "tiers.dimensions", "lifecycle.customer",
+    ]  # fmt: skip
 
 
 def test_all_errors_are_said_at_once() -> None:
@@ -185,6 +261,7 @@ def test_a_rulebook_with_lines_dropped_doubled_and_swapped_loads_or_is_refused(d
         ("type: page_view", "type: search", True), ("Europe/Berlin", "Asia/Shanghai", True), ("0.9}", "0.8}", True),
         ("values: [books]", "values: [food]", True), ("each: 5", "each: 6", False), ("A: 60", "A: 61", False),
         ("half_life: 7d", "half_life: 8d", False), ("count(view, 30d)", "count(view, 31d)", False),
+        ("horizon: 455d", "horizon: 500d", True),
         ('version: "small"', 'version: "smaller"', False), ("role = \"owner\"", "role = \"boss\"", False),
     ],
 )  # fmt: skip

@@ -59,7 +59,10 @@ def _worded(customer: dict[str, Any], change: dict[str, Any]) -> Text:
     )
     line = Text(f"{name} ", style="bold").append(f"({change['customer_id']}) ", style="dim")
     line.append(f"{change['aspect']} {change['from']} → {change['to']}", style="default not dim")
-    reasons = [f"{reason['en']} {reason['points']:+.1f}" for reason in change.get("reasons", ())]
+    reasons = [
+        f"{reason['en']} {reason['points']:+.1f}" if "points" in reason else reason["en"]
+        for reason in change.get("reasons", ())
+    ]
     if reasons:
         line.append(f": because {', '.join(reasons)}", style="default not bold")
     return line

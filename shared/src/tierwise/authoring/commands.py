@@ -15,7 +15,7 @@ from tierwise.authoring.printing import print_differences, print_findings, print
 from tierwise.db.engine import open_engine
 from tierwise.db.tables import rulebooks
 from tierwise.domain.rulebook import load, ready_rulebooks
-from tierwise.domain.rulebook.load import read
+from tierwise.domain.rulebook.form import read
 from tierwise.domain.rulebook.schema import Document
 from tierwise.settings import Settings
 from tierwise.table import show_json

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 import yaml
 
-from tierwise.domain.document import load_yaml
+from tierwise.domain.document import parse_yaml
 from tierwise.domain.rulebook import RulebookError, load
 
 _ERROR: Final = re.compile(r"(?P<place>[^:]*): (?P<message>.*)", re.DOTALL)
@@ -26,7 +26,7 @@ class Finding(NamedTuple):
 def findings(text: str) -> list[Finding]:
     """All errors of a rulebook, in the order of the document; none for one that can be published."""
     try:
-        load_yaml(text)
+        parse_yaml(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -46,6 +46,8 @@ def _located(error: str, root: yaml.Node | None, text: str) -> Finding:
     match = _ERROR.fullmatch(error)
     place, message = (match["place"], match["message"]) if match else ("", error)
     node, mark = _walk(root, place)
+    if place == "the rulebook" and (there := _IN_EXPRESSION.match(message)):
+        return Finding("", int(there[1]), int(there[2]), message[there.end() :])
     if (inside := _IN_EXPRESSION.match(message)) and (scalar := _expression(node)) is not None:
         line, column = _position_in(scalar, int(inside[1]), int(inside[2]), text)
         return Finding(place, line, column, message[inside.end() :])

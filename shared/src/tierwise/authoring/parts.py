@@ -98,7 +98,7 @@ def _number(value: Any) -> str:
 
 
 def _meaning(field: str, value: Any) -> Any:
-    if field == "type" and isinstance(value, str):
+    if field in ("channel", "type") and isinstance(value, str):
         return [value]
     return _shape(parse(value)) if field in _EXPRESSIONS else value
 

@@ -21,9 +21,10 @@ _TITLES: Final = {
     "lifecycle": "Lifecycle stages, the first that holds",
     "tiers.dimensions": "Tier dimensions",
     "tiers.cuts": "Tier cuts",
+    "tiers.shares": "Tiers as shares of the customers",
     "rates": "Exchange rates",
 }
-_LABELLED: Final = frozenset(_TITLES) - {"rates"}
+_LABELLED: Final = frozenset(_TITLES) - {"rates", "tiers.shares"}
 
 
 def print_findings(path: str, text: str, found: Sequence[Finding], console: Console) -> None:

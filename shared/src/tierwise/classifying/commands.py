@@ -17,9 +17,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from tierwise.authoring.given import text_of
+from tierwise.classifying.cuts_file import CutsError, cuts_of
 from tierwise.classifying.gather import Gathering, gather
 from tierwise.classifying.output import ENDINGS, Format, columns_of, opened
-from tierwise.classifying.pool import Task, rendered
+from tierwise.classifying.pool import Cuts, Task, rendered
 from tierwise.classifying.views import view_of_nobody
 from tierwise.domain.claim import Terms
 from tierwise.domain.rulebook import Rulebook, load, ready_rulebooks
@@ -30,6 +31,7 @@ from tierwise.files.ordinals import Ordinals
 from tierwise.files.prepare import Preparer
 from tierwise.files.read import Rows, UnreadableFile, form_of
 from tierwise.files.report import Rejections, reading_progress
+from tierwise.memory import keep_freed
 from tierwise.security.personal import PURPOSES, Vault
 from tierwise.settings import Settings
 
@@ -48,6 +50,8 @@ class Request:
     moment: datetime
     errors: Path | None
     output: Path | None
+    why: bool
+    cuts: Cuts | None
 
 
 def register(app: typer.Typer) -> None:
@@ -73,6 +77,15 @@ def classify(
     rulebook: Annotated[
         str, typer.Option(help=f"A file, or one that comes with Tierwise ({', '.join(ready_rulebooks())})")
     ] = "default",
+    cuts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where tiers are shares of the customers: cuts that were taken, as `rulebook cuts --json` prints "
+            "them; taken of the customers in the file, at each --as-of, when absent",
+            exists=True,
+            dir_okay=False,
+        ),
+    ] = None,
     mapping: Annotated[
         str | None,
         typer.Option(help=f"How rows become interactions: a YAML file, or {', '.join(ready_mappings())}"),
@@ -90,6 +103,14 @@ def classify(
         Path | None,
         typer.Option("--output", "-o", help=f"A file ({', '.join(ENDINGS)}); NDJSON to stdout when absent"),
     ] = None,
+    why: Annotated[
+        bool,
+        typer.Option(
+            "--why",
+            help="Add to each row why: NDJSON has the document of the profile API's /why, 30 kB a row, CSV and Parquet "
+            "its sentences as why.en and why.zh. Takes a millisecond more for each row",
+        ),
+    ] = False,
     errors: Annotated[
         Path | None, typer.Option(help="Write every rejected row here, as NDJSON", dir_okay=False)
     ] = None,
@@ -109,11 +130,12 @@ def classify(
     console = Console(stderr=True)
     try:
         chosen = load_mapping(mapping) if mapping else None
-        request = Request(file, chosen, form_of(file, chosen), source, moment, errors, output)
+        given = cuts_of(cuts, book) if cuts else None
+        request = Request(file, chosen, form_of(file, chosen), source, moment, errors, output, why, given)
         gathering = _run(request, text, times, console)
-    except (MappingError, UnreadableFile) as error:
+    except (MappingError, CutsError, UnreadableFile) as error:
         console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2 if isinstance(error, MappingError) else 1) from None
+        raise typer.Exit(1 if isinstance(error, UnreadableFile) else 2) from None
     except BrokenProcessPool:
         console.print("A process that classified was ended from outside: is there enough memory?", style="red")
         raise typer.Exit(1) from None
@@ -141,6 +163,7 @@ def _in_zone(moment: datetime, zone: tzinfo, *, whole_day: bool) -> datetime:
 
 def _run(request: Request, rulebook: str, times: Sequence[datetime], console: Console) -> Gathering:
     started = monotonic()
+    keep_freed()
     gc.set_threshold(100_000, 50, 50)  # millions of objects, none of them in a cycle: it saves a quarter of the time
     keys = {purpose: secrets.token_bytes(32) for purpose in PURPOSES}  # for this run alone
     gathering = Gathering(times, load(rulebook), Vault(keys))
@@ -159,7 +182,7 @@ def _run(request: Request, rulebook: str, times: Sequence[datetime], console: Co
             progressed=lambda: progress.update(task, completed=rows.done_bytes()),
         )
     read_s = monotonic() - started
-    written = _write(request.output, gathering, rulebook, keys, console)
+    written = _write(request, gathering, rulebook, keys, console)
     _report(gathering, written, read_s, monotonic() - started, console)
     return gathering
 
@@ -178,9 +201,10 @@ def _preparer(request: Request, rows: Rows, ordinals: Ordinals) -> Preparer:
     return Preparer(mapper, ordinals, terms, item_bytes_max=settings.ingest_item_bytes_max, quiet=False)
 
 
-def _write(path: Path | None, gathering: Gathering, rulebook: str, keys: dict[str, bytes], console: Console) -> int:
+def _write(request: Request, gathering: Gathering, rulebook: str, keys: dict[str, bytes], console: Console) -> int:
     """Returns how many rows."""
-    example = view_of_nobody(gathering.rulebook, Vault(keys))
+    path = request.output
+    example = view_of_nobody(gathering.rulebook, Vault(keys), why=request.why)
     columns = columns_of(example, gathering.rulebook, gathering.attribute_names)
     format_ = Format(path.suffix if path else ENDINGS[0], columns)
     customers = gathering.customers()
@@ -193,7 +217,8 @@ def _write(path: Path | None, gathering: Gathering, rulebook: str, keys: dict[st
         ) as progress,
     ):  # fmt: skip
         task = progress.add_task("classifying", total=customers)
-        for count, rows in rendered(gathering, Task(rulebook, keys, format_.render), customers=customers):
+        work = Task(rulebook, request.cuts, keys, format_.render, request.why)
+        for count, rows in rendered(gathering, work, customers=customers):
             write(rows)
             written += count
             progress.update(task, completed=written)

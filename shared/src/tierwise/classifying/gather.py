@@ -19,7 +19,6 @@ from tierwise.files.read import Rows
 from tierwise.security.personal import Vault
 
 BATCH_ROWS = 20_000
-CUSTOMERS_AT_ONCE = 5_000
 
 
 @dataclass(slots=True)
@@ -81,8 +80,8 @@ class Gathering:
         """How many there are, at all times together."""
         return sum(len(np.unique(self._identities.customers(period)[1])) for period in range(len(self.times)))
 
-    def groups(self, period: int) -> Iterator[Group]:
-        """Every customer at the end of the period, `CUSTOMERS_AT_ONCE` at a time, by their strongest identifiers."""
+    def groups(self, period: int, at_once: int) -> Iterator[Group]:
+        """Every customer at the end of the period, so many at once, by their strongest identifiers."""
         names = self._identities.identifiers()
         alphabetical, strength = ranks(names)
         by_strength = np.argsort(strength)
@@ -93,8 +92,8 @@ class Gathering:
         order = np.lexsort((alphabetical[present], strongest))
         present, strongest = present[order], strongest[order]
         starts = np.flatnonzero(np.diff(strongest, prepend=-1))
-        for first in range(0, len(starts), CUSTOMERS_AT_ONCE):
-            bounds = np.append(starts, len(present))[first : first + CUSTOMERS_AT_ONCE + 1]
+        for first in range(0, len(starts), at_once):
+            bounds = np.append(starts, len(present))[first : first + at_once + 1]
             members = present[bounds[0] : bounds[-1]]
             listed = [names[number] for number in members.tolist()]
             cuts = (bounds - bounds[0]).tolist()

@@ -2,20 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 import numpy as np
 
 from tierwise.domain import attributes as attribute
 from tierwise.domain import ledger
 from tierwise.domain.attributes import Attributes
+from tierwise.domain.dynamic_signals import keep_interests
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.learn import learned
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.match import match
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import Vault
-from tierwise.security.values import seal_values
+from tierwise.security.values import Sealer
 
 _NEVER = np.iinfo(np.int64).max
 
@@ -76,12 +76,13 @@ class Histories:
         for place, customer in zip(places.tolist(), owner.tolist(), strict=True):
             if (packed := self._attributes.get(place)) is not None:
                 attribute.merge(attributes[customer], attribute.unpack(packed).items())
-        return Folded(ledgers, attributes, first, last)
+        return Folded(keep_interests(ledgers), attributes, first, last)
 
     def _add_attributes(self, interactions: Sequence[Interaction], places: list[int]) -> None:
         moved: dict[int, Attributes] = {}
-        for index, entries in learned(interactions, self._rulebook, partial(seal_values, vault=self._vault)):
-            self.attribute_names.update(interactions[index].attributes)
+        for index, entries in learned(interactions, self._rulebook, Sealer(self._vault)):
+            one = interactions[index]
+            self.attribute_names.update(one.attributes, one.updates.names() if one.updates is not None else ())
             place = places[index]
             if place not in moved:
                 packed = self._attributes.get(place)

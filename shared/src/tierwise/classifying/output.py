@@ -1,7 +1,7 @@
 """Where the views go: NDJSON, CSV or Parquet.
 
 In tables dots join the names of what is nested (`tier.score`); lists, and attributes that are no text, are JSON in a
-cell.
+cell. Why a customer is classified so is a document in NDJSON, and in tables its sentences, a column for each language.
 """
 
 import csv
@@ -17,8 +17,9 @@ import pyarrow
 import pyarrow.parquet
 
 from tierwise.classifying.views import View
+from tierwise.domain.explain_words import sentences
 from tierwise.domain.rulebook import Rulebook
-from tierwise.files.read import flat
+from tierwise.files.flat import flat
 
 ENDINGS: Final = (".ndjson", ".jsonl", ".json", ".csv", ".parquet")
 
@@ -70,7 +71,7 @@ def columns_of(example: View, rulebook: Rulebook, attribute_names: set[str]) -> 
     """The columns of a table of views like this one, numbers as numbers and all else as text."""
     strategies = [named for aspect in rulebook.strategies.values() for named in aspect.values()]
     strategy = {name: None for named in strategies for name in flat(named)}
-    cells = flat(example | {"attributes": dict.fromkeys(sorted(attribute_names)), "strategy": strategy})
+    cells = _cells(example | {"attributes": dict.fromkeys(sorted(attribute_names)), "strategy": strategy})
     return {name: _type(value) for name, value in cells.items()}
 
 
@@ -78,6 +79,11 @@ def _type(value: object) -> pyarrow.DataType:
     if isinstance(value, float):
         return pyarrow.float64()
     return pyarrow.int64() if isinstance(value, int) and not isinstance(value, bool) else pyarrow.string()
+
+
+def _cells(view: View) -> dict[str, Any]:
+    explanation = view.get("why")
+    return flat(view if explanation is None else view | {"why": sentences(explanation)})
 
 
 def _csv_header(columns: Columns) -> bytes:
@@ -89,12 +95,12 @@ def _csv_header(columns: Columns) -> bytes:
 def _csv_rows(views: list[View], columns: Columns) -> bytes:
     text = io.StringIO(newline="")
     rows = csv.DictWriter(text, columns, restval="", extrasaction="ignore")
-    rows.writerows({name: _cell(value) for name, value in flat(view).items()} for view in views)
+    rows.writerows({name: _cell(value) for name, value in _cells(view).items()} for view in views)
     return text.getvalue().encode()
 
 
 def _table(views: list[View], schema: pyarrow.Schema) -> pyarrow.Table:
-    rows = [flat(view) for view in views]
+    rows = [_cells(view) for view in views]
     columns = []
     for field in schema:
         values = [row.get(field.name) for row in rows]

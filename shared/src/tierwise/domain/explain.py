@@ -1,10 +1,11 @@
-"""Explaining one customer's classification: what `classify` computed on the way, kept and put in order.
+"""Explaining classifications: what `classify` computed on the way, kept and put in order.
 
-Nothing is computed a second time: points, scores, levels, stages, tiers and tags come from the same functions, on one
-row, with every node of the rulebook's expressions keeping its value.
+Nothing is computed a second time: points, scores, levels, stages, tiers and tags come from the same functions, with
+every node of the rulebook's expressions keeping its column; an explanation reads one row of all of them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
@@ -13,7 +14,8 @@ from msgspec.structs import replace
 
 from tierwise.domain import override
 from tierwise.domain.calendar import date_of
-from tierwise.domain.classify import OVERRIDES, Classifications, classify_history, faded_occurrences
+from tierwise.domain.classify import OVERRIDES, Classifications, classify_history
+from tierwise.domain.dynamic_signals import unconverted
 from tierwise.domain.explain_rules import Nodes
 from tierwise.domain.explain_words import (
     LIMIT,
@@ -38,7 +40,8 @@ from tierwise.domain.explanation import (
     Words,
 )
 from tierwise.domain.history import History
-from tierwise.domain.ledger import Ledgers
+from tierwise.domain.intent import faded_occurrences
+from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.override import Override, Overrides
 from tierwise.domain.rulebook.book import FADING_BITS, MILLI, Points, Rulebook
 from tierwise.domain.rulebook.book import Dimension as DimensionRule
@@ -53,33 +56,36 @@ TIER_POINT: Final = 10 * MILLI
 """So many are one point of the tier score: tenths of a dimension's score times thousandths of weight."""
 
 
-def explain(
-    ledgers: Ledgers,
-    attributes: Mapping[str, Column],
-    now: datetime,
-    rulebook: Rulebook,
-    *,
-    unconverted: Mapping[str, int] | None = None,
-) -> Explanation:
-    """Of the one customer in `ledgers`, as `classify` takes them. `unconverted`: by currency, how many amounts stand
-    on the timeline without a rate; ledgers do not know of them."""
+def explain(ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, rulebook: Rulebook) -> Explanation:
+    """Of the one customer in `ledgers`, as `classify` takes them."""
     if ledgers.customers != 1:
         raise ValueError("one customer at a time")
+    return next(explanations(ledgers, attributes, now, rulebook))
+
+
+def explanations(
+    ledgers: Ledgers, attributes: Mapping[str, Column], now: datetime, rulebook: Rulebook
+) -> Iterator[Explanation]:
+    """Of each customer, computed for all of them at once; half as dear as one by one. Each holds some 100 kB."""
     kept: dict[int, Column] = {}
     history = History(ledgers, attributes, rulebook.days.day_of(now), rulebook, kept)
     computed = classify_history(history, ledgers, rulebook)
-    one = _Explaining(rulebook, history, Nodes(kept, rulebook), computed, attributes[OVERRIDES][0] or {}, now)
-    return Explanation(
-        as_of=now.astimezone(UTC),
-        day=date_of(history.today),
-        rulebook=rulebook.version,
-        intent=one.intent(),
-        tier=one.tier(),
-        lifecycle=one.lifecycle(),
-        tags=one.tags(),
-        unconverted=dict(unconverted or {}),
-        words=unconverted_words(unconverted or {}),
-    )
+    together = _Together(rulebook, history, kept, computed)
+    without_rate = unconverted(ledgers, history.today)
+    for row, overrides in enumerate(attributes[OVERRIDES].tolist()):
+        one = _Explaining(together, row, overrides or {}, now)
+        yield Explanation(
+            as_of=now.astimezone(UTC),
+            day=date_of(history.today),
+            rulebook=rulebook.version,
+            cuts=rulebook.cuts_number,
+            intent=one.intent(),
+            tier=one.tier(),
+            lifecycle=one.lifecycle(),
+            tags=one.tags(),
+            unconverted=without_rate[row],
+            words=unconverted_words(without_rate[row]),
+        )
 
 
 def shown(exact: Sequence[int], unit: int) -> list[int]:
@@ -93,28 +99,43 @@ def shown(exact: Sequence[int], unit: int) -> list[int]:
     return whole
 
 
-class _Explaining:
-    """One customer's explanation in the making. `computed`: without overrides."""
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """What the customers of one explanation share. `kept`: by a node's `id`, its column. `computed`: before overrides.
+    `signals`: by name, the columns of `_signal`, made as they are asked for."""
 
-    def __init__(
-        self,
-        rulebook: Rulebook,
-        history: History,
-        nodes: Nodes,
-        computed: Classifications,
-        overrides: Overrides,
-        now: datetime,
-    ) -> None:
-        self._rulebook, self._history, self._nodes = rulebook, history, nodes
-        self._parts = computed.parts
-        self._computed = computed.result[0].copy()
-        override.apply(computed.result, [overrides], now, rulebook)
-        self._effective = computed.result[0]
+    rulebook: Rulebook
+    history: History
+    kept: Mapping[int, Column]
+    computed: Classifications
+    signals: dict[str, tuple[Ints, Ints, Ints]] = field(default_factory=dict)
+
+    def signal(self, points: Points) -> tuple[Ints, Ints, Ints]:
+        """By customer: faded occurrences, occurrences and the last day of the signal."""
+        if points.signal not in self.signals:
+            rows = self.history.of(points.signal)
+            columns = (faded_occurrences(points, self.history), rows.sums(rows.count), rows.last_day)
+            faded, occurrences, last = (rows.spread(column) for column in columns)
+            self.signals[points.signal] = (faded, occurrences, last)
+        return self.signals[points.signal]
+
+
+class _Explaining:
+    """One customer's explanation in the making."""
+
+    def __init__(self, together: _Together, row: int, overrides: Overrides, now: datetime) -> None:
+        self._rulebook, self._history = together.rulebook, together.history
+        self._together, self._row = together, row
+        self._nodes = Nodes(together.kept, row, together.rulebook)
+        self._parts = together.computed.parts[:, row].tolist()
+        effective = together.computed.result[row : row + 1].copy()
+        override.apply(effective, [overrides], now, together.rulebook)
+        self._computed, self._effective = together.computed.result[row], effective[0]
         self._overrides = {aspect: one for aspect, one in overrides.items() if one.holds(now)}
 
     def intent(self) -> Intent:
         rulebook, computed = self._rulebook, self._computed
-        exact = [int(part) for part in self._parts[:, 0]]
+        exact = self._parts
         points = int(computed["points"])
         limit = points - sum(exact)
         milli = shown([*exact, limit], 1 << FADING_BITS)
@@ -148,8 +169,7 @@ class _Explaining:
         return replace(intent, words=intent_words(intent, rulebook))
 
     def _signal(self, points: Points, exact: int, milli: int) -> Signal:
-        rows = self._history.of(points.signal)
-        faded = int(faded_occurrences(points, self._history)[0])
+        faded, occurrences, last = (int(column[self._row]) for column in self._together.signal(points))
         before_cap = faded * points.each
         return Signal(
             name=points.signal,
@@ -157,8 +177,8 @@ class _Explaining:
             points=milli / MILLI,
             exact=exact,
             each=points.each / MILLI,
-            occurrences=int(rows.count.sum()),
-            last=date_of(int(rows.last_day[0])),
+            occurrences=occurrences,
+            last=date_of(last),
             half_life_days=points.half_life_days,
             left=round(faded / (1 << FADING_BITS), 4),
             at_most=None if points.at_most is None else points.at_most / MILLI,
@@ -166,7 +186,7 @@ class _Explaining:
         )
 
     def _threshold(self, level: LevelRule) -> Threshold:
-        days_back = int(self._history.closes[level.name][0])
+        days_back = int(self._history.closes[level.name][self._row])
         return Threshold(
             level=level.name,
             label=self._rulebook.label(level.name),

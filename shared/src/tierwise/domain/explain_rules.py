@@ -37,6 +37,19 @@ def _outlines(_: Rulebook) -> dict[int, _Outline]:
     return {}
 
 
+def _outline_of(node: Node, rulebook: Rulebook) -> _Outline:
+    outlines = _outlines(rulebook)
+    if (outline := outlines.get(id(node))) is None:
+        outline = outlines[id(node)] = _outline(node)
+    return outline
+
+
+def _filled(outline: _Outline, values: Sequence[Value]) -> str:
+    """`values`: of its `measured`."""
+    notes = [f" [{filled_value(value)}]" for value in values]
+    return outline.pieces[0] + "".join(note + piece for note, piece in zip(notes, outline.pieces[1:], strict=True))
+
+
 def _outline(node: Node) -> _Outline:
     measured: list[Node] = []
 
@@ -52,37 +65,31 @@ def _outline(node: Node) -> _Outline:
 
 
 class Nodes:
-    """The columns of one customer, by the node's `id`, as `History.kept` has them."""
+    """One customer's values, in the row of columns by the node's `id`, as `History.kept` has them."""
 
-    def __init__(self, kept: Mapping[int, Column], rulebook: Rulebook) -> None:
-        self._kept = kept
-        self._outlines = _outlines(rulebook)
+    def __init__(self, kept: Mapping[int, Column], row: int, rulebook: Rulebook) -> None:
+        self._kept, self._row, self._rulebook = kept, row, rulebook
 
     def holds(self, node: Node) -> bool:
-        return bool(as_truth(self._kept[id(node)])[0])
+        return bool(as_truth(self._at(node))[0])
 
     def value(self, node: Node) -> Value:
-        value = self._kept[id(node)].tolist()[0]
-        if isinstance(value, bytes):
-            return SEALED
-        if isinstance(value, float):
-            if math.isnan(value):
-                return None
-            return int(value) if value.is_integer() else value
-        return value if isinstance(value, str | bool | int) else None
+        return plain(self._at(node).tolist()[0])
+
+    def _at(self, node: Node) -> Column:
+        return self._kept[id(node)][self._row : self._row + 1]
 
     def number(self, node: Node) -> float | None:
         """Of a metric; None: not known."""
-        number = float(as_numbers(self._kept[id(node)])[0])
+        number = float(as_numbers(self._at(node))[0])
         return None if math.isnan(number) else number
 
     def text(self, node: Node) -> str:
         return self._outline(node).text
 
     def filled(self, node: Node) -> str:
-        _, pieces, measured, _ = self._outline(node)
-        notes = [f" [{filled_value(self.value(part))}]" for part in measured]
-        return pieces[0] + "".join(note + piece for note, piece in zip(notes, pieces[1:], strict=True))
+        outline = self._outline(node)
+        return _filled(outline, [self.value(part) for part in outline.measured])
 
     def values(self, node: Node) -> dict[str, Value]:
         """Of the names and functions of an expression, each once, by their text."""
@@ -91,14 +98,10 @@ class Nodes:
 
     def measures(self, node: Node) -> list[Measure]:
         """Likewise, with their nodes."""
-        outline = self._outline(node)
-        parts = dict(zip(outline.names, outline.measured, strict=True)).values()
-        return [Measure(part, self.value(part)) for part in parts]
+        return [Measure(part, self.value(part)) for part in measured_nodes(node, self._rulebook)]
 
     def _outline(self, node: Node) -> _Outline:
-        if (outline := self._outlines.get(id(node))) is None:
-            outline = self._outlines[id(node)] = _outline(node)
-        return outline
+        return _outline_of(node, self._rulebook)
 
     def rule(self, name: str, label: Words, when: Node) -> Rule:
         holds = self.holds(when)
@@ -123,6 +126,30 @@ class Nodes:
         if node.operator == "or":
             return [*self.failing(node.left), *self.failing(node.right)]
         return self.failing(node.right if self.holds(node.left) else node.left)
+
+
+def measured_nodes(node: Node, rulebook: Rulebook) -> list[Node]:
+    """The names and functions of an expression of the rulebook, each once, in their order."""
+    outline = _outline_of(node, rulebook)
+    return list(dict(zip(outline.names, outline.measured, strict=True)).values())
+
+
+def filled_by(node: Node, measures: Sequence[Measure], rulebook: Rulebook) -> str:
+    """The text of an expression with each value in brackets; `measures`: of its `measured_nodes`."""
+    outline = _outline_of(node, rulebook)
+    values = dict(zip(dict.fromkeys(outline.names), (measure.value for measure in measures), strict=True))
+    return _filled(outline, [values[name] for name in outline.names])
+
+
+def plain(value: object) -> Value:
+    """An element of a column as an explanation says it."""
+    if isinstance(value, bytes):
+        return SEALED
+    if isinstance(value, float):
+        if math.isnan(value):
+            return None
+        return int(value) if value.is_integer() else value
+    return value if isinstance(value, str | bool | int) else None
 
 
 def filled_value(value: Value) -> str:

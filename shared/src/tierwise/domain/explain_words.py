@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from tierwise.domain.explain_rules import Measure, filled_value, trimmed
-from tierwise.domain.explanation import Choice, Fit, Intent, Limit, Signal, Threshold, Tier, Value, Words
+from tierwise.domain.explanation import Choice, Explanation, Fit, Intent, Limit, Signal, Threshold, Tier, Value, Words
 from tierwise.domain.rulebook.book import LOOK_BACK_DAYS, Rulebook
 from tierwise.domain.rulebook.expressions import Call, Days, Name
 
@@ -16,7 +16,7 @@ PARTS_MAX: Final = 3
 
 LIMIT: Final[Words] = {"en": "Never below 0, nor without end", "zh": "总分不低于 0，也不无限增长"}
 
-_ONE: Final = re.compile(r"(?<![\d.,])1 (time|day|amount|point)s\b")
+_ONE: Final = re.compile(r"(?<![\d.,])1 (time|day|amount|point|channel|interest)s\b")
 _COMMA: Final = {"en": ", ", "zh": "、"}
 _SEMICOLON: Final = {"en": "; ", "zh": "；"}
 _UNKNOWN: Final = {"en": "not known", "zh": "未知"}
@@ -31,13 +31,18 @@ _MEASURES: Final[dict[str, Words]] = {
     "longest_gap": {"en": "longest gap of {signal} {value} days", "zh": "{signal}最长间隔 {value} 天"},
     "share": {"en": "{signal} per {whole} {value}{in_days}", "zh": "{in_days}{signal}与{whole}之比 {value}"},
     "trend": {"en": "{signal}{in_days} against those before {value}", "zh": "{in_days}{signal}与前期之比 {value}"},
+    "channels": {"en": "{value} channels{in_days}", "zh": "{in_days}使用 {value} 个渠道"},
+    "interests": {"en": "{value} interests{in_days}", "zh": "{in_days}涉及 {value} 类兴趣"},
+    "preferred_channel": {"en": "most often by {value}{in_days}", "zh": "{in_days}最常用 {value}"},
 }
 _NEVER: Final[dict[str, Words]] = {
     "days_since": {"en": "no {signal} yet", "zh": "尚无{signal}"},
     "days_since_first": {"en": "no {signal} yet", "zh": "尚无{signal}"},
     "share": {"en": "no {whole} to compare {signal} with{in_days}", "zh": "{in_days}没有可与{signal}比较的{whole}"},
     "trend": {"en": "no {signal} in the period before", "zh": "上期没有{signal}"},
+    "preferred_channel": {"en": "on no channel{in_days}", "zh": "{in_days}没有使用任何渠道"},
 }
+_NO_SIGNAL: Final[Words] = {"en": "", "zh": ""}
 _NAMES: Final[dict[str, Words]] = {
     "intent": {"en": "intent", "zh": "意向分"},
     "intent.level": {"en": "intent level", "zh": "意向等级"},
@@ -53,23 +58,56 @@ def measured(measure: Measure, rulebook: Rulebook) -> Words:
     if isinstance(node, Name):
         return _named(node.name, value, rulebook)
     assert isinstance(node, Call)  # noqa: S101
-    signals = [rulebook.label(argument.name) for argument in node.arguments if isinstance(argument, Name)]
+    signals = [rulebook.label(one.name) for one in node.arguments if isinstance(one, Name)] or [_NO_SIGNAL]
     windows = [argument.value for argument in node.arguments if isinstance(argument, Days)]
     templates = _MEASURES[node.function] if value is not None else _NEVER[node.function]
     in_days = {"en": f" in {windows[0]} days", "zh": f"近 {windows[0]} 天"} if windows else {"en": "", "zh": ""}
-    shown = f"{value:,.2f}" if node.function == "sum" else grouped(value)
+    shown = _shown(node.function, value)
     return {
         language: _singular(
             templates[language].format(
                 signal=signals[0][language],
                 whole=signals[-1][language],
-                value=shown,
+                value=shown[language],
                 in_days=in_days[language],
                 currency=rulebook.currency,
             )
         )
         for language in LANGUAGES
     }
+
+
+def sentences(explanation: Explanation) -> Words:
+    """All that is said of a customer, in one text: intent, tier, stage, the tags that there are, and what is left
+    out."""
+    said = [explanation.intent.words, explanation.tier.words, explanation.lifecycle.words]
+    said += [tag.words for tag in explanation.tags if tag.value is not None]
+    if explanation.unconverted:
+        said.append(explanation.words)
+    return {"en": " ".join(one["en"] for one in said), "zh": "".join(one["zh"] for one in said)}
+
+
+def _shown(function: str, value: Value) -> Words:
+    if isinstance(value, str):
+        return _CHANNELS[value]
+    return dict.fromkeys(LANGUAGES, f"{value:,.2f}" if function == "sum" else grouped(value))
+
+
+_CHANNELS: Final[dict[str, Words]] = {
+    "web": {"en": "the web", "zh": "网站"},
+    "email": {"en": "e-mail", "zh": "邮件"},
+    "sms": {"en": "text message", "zh": "短信"},
+    "call": {"en": "phone", "zh": "电话"},
+    "meeting": {"en": "meeting", "zh": "面谈"},
+    "chat": {"en": "chat", "zh": "在线咨询"},
+    "social": {"en": "social media", "zh": "社交媒体"},
+    "ad": {"en": "advertisement", "zh": "广告"},
+    "order": {"en": "order", "zh": "下单"},
+    "quote": {"en": "quote", "zh": "询报价"},
+    "survey": {"en": "survey", "zh": "问卷"},
+    "service": {"en": "customer service", "zh": "客服"},
+}
+"""All but crm, where customers do nothing."""
 
 
 def intent_words(intent: Intent, rulebook: Rulebook) -> Words:
@@ -145,7 +183,8 @@ def tier_words(tier: Tier, rulebook: Rulebook) -> Words:
         "zh": f"{label['zh']}，得分 {tier.score:.2f}：{parts['zh']}。",
     }
     if tier.missing is not None:
-        above = [cut for cut in tier.cuts if cut.score > tier.score][-1].label
+        next_score = [cut.score for cut in tier.cuts if cut.score > tier.score][-1]
+        above = next(cut.label for cut in tier.cuts if cut.score == next_score)  # tiers above may begin at the same
         said["en"] += f" {tier.missing:.2f} more make {above['en']}."
         said["zh"] += f"再得 {tier.missing:.2f} 分即为 {above['zh']}。"
     return _with_override(said, tier, rulebook)
@@ -174,6 +213,15 @@ def choice_words(
         "zh": f"{choice.rule.label['zh']}：{because['zh']}。" + (f"但{but['zh']}。" if others else ""),
     }
     return _with_override(said, choice, rulebook)
+
+
+def rule_words(measures: Sequence[Measure], rulebook: Rulebook, *, holds: bool) -> Words:
+    """What a rule looks at: `Purchase 3 times, last Purchase 20 days ago`."""
+    said = _phrases(measures, None, rulebook) if measures else _OTHERWISE
+    return said if holds else {language: _NOT[language].format(said[language]) for language in LANGUAGES}
+
+
+_NOT: Final = {"en": "no longer: {}", "zh": "不再成立：{}"}
 
 
 def _phrases(measures: Sequence[Measure], otherwise: str | None, rulebook: Rulebook) -> Words:

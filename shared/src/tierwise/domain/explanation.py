@@ -154,11 +154,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Of one customer, as classified at `as_of`. `unconverted`: by currency, the amounts that are in no sum."""
+    """Of one customer, as classified at `as_of`. `cuts`: the number of those that the tier was cut by, None for the
+    rulebook's fixed scores. `unconverted`: by currency, the amounts that are in no sum."""
 
     as_of: datetime
     day: date
     rulebook: str
+    cuts: int | None
     intent: Intent
     tier: Tier
     lifecycle: Choice

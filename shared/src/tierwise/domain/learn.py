@@ -1,17 +1,13 @@
 """What interactions tell of their customers: attributes, where they came from, and what a person set by hand."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from tierwise.domain import attributes, override
-from tierwise.domain.attributes import Entry, Kind
+from tierwise.domain.attributes import Entry, Kind, Seal
 from tierwise.domain.dynamic_signals import INTEREST_NAMES
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.match import counts, interest_of, microseconds, touches
 from tierwise.domain.rulebook import Rulebook
-
-Seal = Callable[[dict[str, Any]], dict[str, Any]]
-"""Seals the personal values among attributes."""
 
 
 def learned(
@@ -22,8 +18,10 @@ def learned(
     for index, one in enumerate(interactions):
         entries = found.get(index, [])
         if one.attributes and one.scored:
-            sealed = seal(one.attributes)
+            sealed = seal.values(one.attributes)
             entries = [*entries, *attributes.entries_of(sealed, time_us=microseconds(one), key=one.key)]
+        if one.updates is not None and one.scored:
+            entries = [*entries, *attributes.updated(one.updates, seal, time_us=microseconds(one), key=one.key)]
         if rulebook.interests_by_hash and counts(one) and (interest := interest_of(one, rulebook)) is not None:
             entries = [*entries, (INTEREST_NAMES, Entry(Kind.INTERESTS, 0, b"", [interest]))]
         if override.is_override(one):

@@ -71,9 +71,12 @@ def apply(
 ) -> None:
     """Write the overrides that hold over the computed values, in place. A value that the rulebook does not know is
     passed over: the computed one shows."""
+    if not any(overrides):
+        return
+    places = _places(rulebook)
     for index, given in enumerate(overrides):
         for aspect, override in (given or {}).items():
-            place = _places(rulebook).get((aspect, override.value or ""))
+            place = places.get((aspect, override.value or ""))
             if place is not None and override.holds(now):
                 field, column, code = place
                 if column is None:

@@ -54,7 +54,7 @@ async def read_why(
     row = await source.reads.row(queries.CUSTOMER, number)
     if row is None:
         raise UnknownCustomer("No customer has this id.")
-    rulebook = await source.rulebook(row["rulebook_id"])
+    rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
     columns = attribute_columns([attributes.unpack(row["attributes"])], rulebook)
     explanation = explain(ledger.unpack([row["ledger"]]), columns, row["classified_at"], rulebook)
     body = {"customer_id": public_id(row["id"])}
@@ -75,4 +75,4 @@ def _chosen(explanation: Explanation, dimension: str | None) -> dict[str, Any]:
     if dimension not in known:
         names = ", ".join([*aspects, *sorted(dimensions), *tags])
         raise BadParameter("dimension", f"The dimensions are {names}.")
-    return {name: document[name] for name in ("as_of", "day", "rulebook")} | known[dimension]
+    return {name: document[name] for name in ("as_of", "day", "rulebook", "cuts")} | known[dimension]
