@@ -364,7 +364,7 @@ def test_a_review_is_due_when_the_age_group_changes() -> None:
 
 
 def test_where_a_rule_asks_for_the_age_a_review_is_due_every_new_year() -> None:
-    text = default_text().replace("customer_type, role]", "customer_type, role, age]")
+    text = default_text().replace("attributes: [region,", "attributes: [age, region,")
     rulebook = load(text.replace('gender = "other"', "age >= 100"))
     columns = attribute_columns([held(birth_year=1950), held(age=70)], rulebook)
     due = next_review(ledger.empty(2), columns, np.zeros(2, rulebook.result), day_number(date(2026, 1, 1)), rulebook)
@@ -376,8 +376,8 @@ def test_where_a_rule_asks_for_the_age_a_review_is_due_every_new_year() -> None:
 def test_tags_say_what_the_attributes_are() -> None:
     person = derived(city="苏州", gender="女", customer_type="小微企业", industry="软件", birth_date="1990-05-01")
     assert attribute_tags("2026-06-01T00:00:00Z", **person) == {
-        "age_group": "middle", "gender": "female", "city_tier": "new_first", "customer_type": "company",
-        "company_size": "sme", "industry": "it",
+        "age_group": "middle", "gender": "female", "region": "jiangsu", "city_tier": "new_first",
+        "customer_type": "company", "company_size": "sme", "industry": "it",
     }  # fmt: skip
 
 

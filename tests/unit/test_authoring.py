@@ -11,7 +11,7 @@ from tierwise.authoring import commands
 from tierwise.authoring.difference import Difference, differences
 from tierwise.authoring.findings import findings
 from tierwise.domain.rulebook import default_text, ready_rulebooks, ready_text
-from tierwise.domain.rulebook.load import read
+from tierwise.domain.rulebook.form import read
 
 TEXT = default_text()
 
@@ -75,7 +75,7 @@ def test_all_errors_come_at_once_in_the_order_of_the_document() -> None:
         ("weight: 0.35", "weight: 0.45"), ("'intent >= 20'", "'intnt >= 20'"), ("otherwise: low", "otherwise: lo")
     )
     found = findings(text)
-    assert len(found) == 3
+    assert len(found) == 4
     assert [finding.line for finding in found] == sorted(finding.line or 0 for finding in found)
 
 
@@ -88,7 +88,7 @@ def test_what_is_no_rulebook_at_all_is_one_finding_at_least(text: str) -> None:
 
 def test_writing_the_same_otherwise_is_no_difference() -> None:
     text = changed(
-        ("{channel: web, type: product_view}", "{type: [product_view], channel: web}"),
+        ("{channel: web, type: product_view}", "{type: [product_view], channel: [web]}"),
         ("'duration_s >= 60'", '"(duration_s   >=  60)"'),
         ("half_score: 40 ", "half_score: 40.0 "),
         ("# The default rulebook", "# My rulebook"),
@@ -181,6 +181,28 @@ def test_diff_says_whether_a_release_folds_again(tmp_path: Path) -> None:
     assert found["folds_again"] is True
     assert found["differences"][0]["name"] == "purchase_basket"
     assert "They say the same" in run("diff", "default", "default").stdout
+
+
+def test_shares_are_shown_and_compared_as_they_are_written(tmp_path: Path) -> None:
+    cuts = next(line for line in TEXT.splitlines() if line.startswith("  cuts: {A"))
+    shares = "  shares: {of_customers: {A: 5%, B: 12.5%, C: 30%, D: 30%}, taken: monthly}"
+    text = changed((cuts, f"{cuts}\n{shares}"))
+    more, sooner = changed(("12.5%", "13%"), text=text), changed(("monthly", "weekly"), text=text)
+    (found,) = differences(read(text), read(more))
+    assert (found.section, found.name, found.field, found.old, found.new) == (
+        "tiers.shares", "of_customers", "B", "12.5%", "13%"
+    )  # fmt: skip
+    assert [(one.name, one.old, one.new) for one in differences(read(text), read(sooner))] == [
+        ("taken", "monthly", "weekly")
+    ]
+    file = tmp_path / "rules.yaml"
+    file.write_text(text)
+    assert "12.5%" in run("show", file).stdout
+    shown = msgspec.json.decode(run("show", file, "--json").stdout)
+    assert shown["tiers"]["shares"]["of_customers"] == {"A": "5%", "B": "12.5%", "C": "30%", "D": "30%"}
+    file.write_text(changed(("12.5%", "much"), text=text))
+    (wrong,) = findings(file.read_text())
+    assert (wrong.place, wrong.line) == ("tiers.shares.of_customers.B", text[: text.index(shares)].count("\n") + 1)
 
 
 def test_the_schema_for_editors_knows_every_name_of_the_document() -> None:

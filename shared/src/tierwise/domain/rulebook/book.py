@@ -1,7 +1,9 @@
 """The rulebook in force: its document, parsed and checked, in the form that classifying uses."""
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
 from decimal import Decimal
 from functools import cached_property
 from hashlib import blake2b
@@ -14,8 +16,9 @@ import numpy.typing as npt
 from tierwise.domain.calendar import BusinessDays
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.ledger import SIGNAL_BITS, signal_id
-from tierwise.domain.rulebook.expressions import Node
-from tierwise.domain.rulebook.schema import Label
+from tierwise.domain.rulebook.expressions import Call, Name, Node
+from tierwise.domain.rulebook.schema import Label, Schedule
+from tierwise.domain.rulebook.texts import Texts, texts_of
 
 MILLI = 1_000
 """Points are integers of 1/1000 point; weights of tier dimensions of 1/1000."""
@@ -23,15 +26,18 @@ MILLI = 1_000
 LOOK_BACK_DAYS = 90
 """A threshold's switch looks back so many daily closes for one that lies outside its band."""
 
+PART_MAX = 1 << 44
+"""What one signal gives at most, in 1/1000 point times 2**FADING_BITS: so that sums stay within 63 bits."""
+
 FADING_BITS = 16
 """Fading is a fixed-point factor of so many bits, from a table by age in days: sums of it are exact in any order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """`types` None: every type; `channel` None: every channel."""
+    """`types` None: every type; `channels` None: every channel."""
 
-    channel: str | None
+    channels: tuple[str, ...] | None
     types: tuple[str, ...] | None
     where: Node | None
 
@@ -53,6 +59,21 @@ class Points:
     at_most: int | None
     half_life_days: int
     fading: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class PointsTable:
+    """All Points at once. `place`: by index of a signal, its place among them, -1 for none, which is the last place and
+    gives nothing. By place: `start`, where its factor of today stands in `fading`; `each`; and `limit`, in 1/1000 point
+    times 2**FADING_BITS. In `fading` there are zeros for LOOK_BACK_DAYS before today, when what is of today had not
+    happened yet, and for as many before the age `oldest`, from which on nothing is left."""
+
+    place: npt.NDArray[np.int64]
+    start: npt.NDArray[np.int64]
+    fading: npt.NDArray[np.int64]
+    oldest: int
+    each: npt.NDArray[np.int64]
+    limit: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +109,15 @@ class Dimension:
 
 
 @dataclass(frozen=True, slots=True)
+class Shares:
+    """`down_to[t]`: the share of the customers that are of tier t or a higher one, in 1/10,000."""
+
+    down_to: tuple[int, ...]
+    taken: Schedule
+    quiet: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Tag:
     """The first value whose condition holds is the tag's."""
 
@@ -111,7 +141,8 @@ class Rates:
 
 @dataclass(frozen=True, eq=False)
 class Rulebook:
-    """`levels` from the highest down, without the last, `level_otherwise`; `cuts` (in hundredths) likewise."""
+    """`levels` from the highest down, without the last, `level_otherwise`; `cuts` (in hundredths) likewise: the fixed
+    ones, or those of the number `cuts_number`, which were taken as `shares` of the customers."""
 
     version: str
     days: BusinessDays
@@ -133,6 +164,7 @@ class Rulebook:
     dimensions: tuple[Dimension, ...]
     cuts: tuple[tuple[str, int], ...]
     tier_otherwise: str
+    shares: Shares | None
     tags: tuple[Tag, ...]
     strategies: dict[str, dict[str, dict[str, Any]]]
     labels: dict[str, Label]
@@ -140,7 +172,17 @@ class Rulebook:
     """The signals that points and expressions ask for."""
     folding: bytes
     """What decides how interactions become ledger rows and first and last touch, as bytes: signals, time zone,
-    currency, rates, interests, acquisition."""
+    currency, rates, interests, acquisition, and the horizon, before which rows are folded together."""
+    cuts_number: int | None = None
+
+    def cut_at(self, scores: Sequence[int], number: int | None) -> "Rulebook":
+        """The same with its tiers cut at these scores, from the highest down, in place of the fixed ones."""
+        names = [name for name, _ in self.cuts]
+        return replace(self, cuts=tuple(zip(names, scores, strict=True)), cuts_number=number)
+
+    def horizon_day(self, now: datetime) -> int:
+        """The first business day that keeps ledger rows of its own."""
+        return self.days.day_of(now) - self.horizon_days
 
     @cached_property
     def fold_version(self) -> int:
@@ -154,6 +196,16 @@ class Rulebook:
         names += [activity_name(channel, active) for channel in CHANNELS for active in (True, False)]
         names += [interest_name(value) for value in (*self.interests, OTHER)]
         return tuple(sorted(names, key=signal_id))
+
+    @cached_property
+    def groups(self) -> dict[str, tuple[str, ...]]:
+        """By function without a signal: the built-in signals that it looks at, in the order that breaks ties."""
+        return groups_of(self.interests)
+
+    def signals_of(self, call: Call) -> tuple[str, ...]:
+        """The signals that a function looks at."""
+        named = tuple(argument.name for argument in call.arguments if isinstance(argument, Name))
+        return named or self.groups[call.function]
 
     @cached_property
     def signal_ids(self) -> npt.NDArray[np.int64]:
@@ -180,8 +232,36 @@ class Rulebook:
     def used_signals(self, ids: npt.NDArray[np.int64]) -> npt.NDArray[np.int16]:
         """The index in `signal_names` of each id, -1 for what no rule asks for."""
         shift, table = self._lookup
-        index = table[ids >> shift & (len(table) - 1)]
-        return np.where(self.signal_ids[index] == ids, index, np.int16(-1))
+        index: npt.NDArray[np.int16] = table[ids >> shift & (len(table) - 1)]
+        index[self.signal_ids[index] != ids] = -1
+        return index
+
+    @cached_property
+    def tag_texts(self) -> tuple[Texts | None, ...]:
+        """By tag: its conditions as one look-up, if they can be."""
+        return tuple(texts_of(tag.conditions) for tag in self.tags)
+
+    @cached_property
+    def points_table(self) -> PointsTable:
+        oldest = LOOK_BACK_DAYS + max((len(points.fading) for points in self.points), default=1) - 1
+        fading = np.zeros((len(self.points) + 1, LOOK_BACK_DAYS + oldest + 1), np.int64)
+        place = np.full(len(self.signal_names), -1)
+        for index, points in enumerate(self.points):
+            fading[index, LOOK_BACK_DAYS : LOOK_BACK_DAYS + len(points.fading)] = points.fading
+            place[self.signal_index[points.signal]] = index
+        return PointsTable(
+            place,
+            np.arange(len(fading)) * fading.shape[1] + LOOK_BACK_DAYS,
+            fading.ravel(),
+            oldest,
+            np.array([*(points.each for points in self.points), 0]),
+            np.array([*(PART_MAX if one.at_most is None else one.at_most << FADING_BITS for one in self.points), 0]),
+        )
+
+    @property
+    def interests_by_hash(self) -> bool:
+        """Whether interests are kept by hash (`dynamic_signals`), since the rulebook lists none."""
+        return not self.interests
 
     @cached_property
     def interest_ids(self) -> tuple[tuple[str, int], ...]:
@@ -241,7 +321,7 @@ FIRST_TOUCH, LAST_TOUCH = "acquisition.first", "acquisition.last"
 """Attributes that the rulebook's acquisition rules make; their prefix is reserved."""
 
 OTHER = "other"
-"""The interest of every value that the rulebook does not list."""
+"""The interest of every value that is not kept: those that the rulebook does not list, if it lists any."""
 
 
 def activity_name(channel: str, active: bool) -> str:
@@ -251,6 +331,15 @@ def activity_name(channel: str, active: bool) -> str:
 
 def interest_name(value: str) -> str:
     return f"interest:{value}"
+
+
+def groups_of(interests: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """See `Rulebook.groups`. There is no group of interests that are kept by hash."""
+    active = tuple(activity_name(channel, active=True) for channel in CHANNELS)
+    groups = {"channels": active, "preferred_channel": active}
+    if interests:
+        groups["interests"] = tuple(interest_name(value) for value in (*interests, OTHER))
+    return groups
 
 
 def folding_bytes(*parts: Any) -> bytes:

@@ -41,7 +41,7 @@ class Unit(StrEnum):
 
 
 class Function(NamedTuple):
-    """`signals`: how many it takes; `window`: whether a window may, or must, follow them."""
+    """`signals`: how many it takes, 0 for those built in; `window`: whether a window may, or must, follow them."""
 
     signals: int
     window: str
@@ -57,6 +57,9 @@ FUNCTIONS = {
     "longest_gap": Function(1, "no", Unit.DAYS),
     "share": Function(2, "may", Unit.NUMBER),
     "trend": Function(1, "must", Unit.NUMBER),
+    "channels": Function(0, "must", Unit.COUNT),
+    "interests": Function(0, "must", Unit.COUNT),
+    "preferred_channel": Function(0, "must", Unit.TEXT),
 }
 
 _NUMERIC = frozenset({Unit.COUNT, Unit.MONEY, Unit.DAYS, Unit.NUMBER})
@@ -65,12 +68,14 @@ _NUMERIC = frozenset({Unit.COUNT, Unit.MONEY, Unit.DAYS, Unit.NUMBER})
 @dataclass(frozen=True, slots=True)
 class Scope:
     """What an expression may name. `names`: the unit of each; None: any name, since properties are not declared, and
-    no functions. No `signals`: no functions either. `texts`: the values that a name can have, where they are known."""
+    no functions. No `signals`: no functions either. `texts`: the values that a name or function can have, where they
+    are known. `groups`: the built-in signals of the functions that take none."""
 
     names: Mapping[str, Unit] | None
     signals: Collection[str] = ()
     horizon_days: int = 0
     texts: Mapping[str, Collection[str]] = field(default_factory=dict)
+    groups: Mapping[str, Collection[str]] = field(default_factory=dict)
 
 
 class Problem(NamedTuple):
@@ -173,8 +178,11 @@ class _Checker:
         in_order = node.arguments == (*names, *windows)
         if len(names) != function.signals or len(windows) not in allowed or not in_order:
             window = {"no": "", "may": "[, 30d]", "must": ", 30d"}[function.window]
-            self._say(node, f"write {node.function}({', '.join(['signal'] * function.signals)}{window})")
+            arguments = f"{', '.join(['signal'] * function.signals)}{window}".removeprefix(", ")
+            self._say(node, f"write {node.function}({arguments})")
             return
+        if function.signals == 0:
+            self._built_in(node)
         for name in names:
             self.signals.add(name.name)
             if name.name not in self._scope.signals:
@@ -185,6 +193,11 @@ class _Checker:
                 node,
                 f"reaches back {reach} days, past the {self._scope.horizon_days} that are kept (the horizon less 90)",
             )
+
+    def _built_in(self, node: Call) -> None:
+        if node.function not in self._scope.groups:
+            self._say(node, f"{node.function}() counts what the rulebook lists: list it under interests.values")
+        self.signals.update(self._scope.groups.get(node.function, ()))
 
     def _arithmetic(self, node: Arithmetic) -> Unit:
         units = [self._unit(operand) for operand in (node.left, node.right)]
@@ -207,8 +220,9 @@ class _Checker:
             self._say(node, f"{' and '.join(sorted(named))} cannot be compared")
 
     def _known_texts(self, operand: Node, options: Iterable[Node]) -> None:
-        known = self._scope.texts.get(operand.name) if isinstance(operand, Name) else None
+        name = operand.name if isinstance(operand, Name) else operand.function if isinstance(operand, Call) else ""
+        known = self._scope.texts.get(name)
         if known is not None:
             for option in options:
                 if isinstance(option, Text) and option.value not in known:
-                    self._say(option, unknown(f"value of {operand.name}", option.value, known))  # type: ignore[attr-defined]
+                    self._say(option, unknown(f"value of {name}", option.value, known))

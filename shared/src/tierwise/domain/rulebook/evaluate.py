@@ -79,7 +79,7 @@ def as_numbers(column: Column) -> Floats:
     """A node's column as numbers, NaN where it is none."""
     if column.dtype != object:
         return column.astype(np.float64, copy=False)
-    return _each(column, _number, np.float64)
+    return each(column, _number, np.float64)
 
 
 def _number(value: object) -> float:
@@ -141,7 +141,10 @@ def _arithmetic(node: Arithmetic, environment: Environment) -> Column:
 
 
 def _comparison(node: Comparison, environment: Environment) -> Column:
-    left, right = evaluate(node.left, environment), evaluate(node.right, environment)
+    left = evaluate(node.left, environment)
+    if isinstance(node.right, Text) and left.dtype == object and node.operator in ("=", "!="):
+        return _is_text(left, node.right.value.casefold(), equal=node.operator == "=")
+    right = evaluate(node.right, environment)
     if left.dtype == object and right.dtype == object:
         if node.operator not in ("=", "!="):
             left, right = as_numbers(left), as_numbers(right)
@@ -149,15 +152,21 @@ def _comparison(node: Comparison, environment: Environment) -> Column:
             return _compare_texts(node.operator, left, right)
     elif left.dtype == object or right.dtype == object:
         left, right = as_numbers(left), as_numbers(right)
-    known = ~(np.isnan(left) | np.isnan(right))
-    compared: Column = _COMPARE[node.operator](left, right) & known
+    compared: Column = _COMPARE[node.operator](left, right)
+    if node.operator == "!=":  # the others are false where a side is NaN
+        compared &= ~(np.isnan(left) | np.isnan(right))
     return compared
+
+
+def _is_text(column: Column, folded: str, *, equal: bool) -> Column:
+    """Against one text, which most rules about texts are: a look at each distinct value, and no second column."""
+    return each(column, lambda value: value is not None and (_folded(value) == folded) == equal, np.bool_)
 
 
 def _compare_texts(operator: str, left: Column, right: Column) -> Column:
     equal = operator == "="
-    left, right = (_each(column, _folded, object) for column in (left, right))
-    known = _each(left, _is_known, np.bool_) & _each(right, _is_known, np.bool_)
+    left, right = (each(column, _folded, object) for column in (left, right))
+    known = each(left, _is_known, np.bool_) & each(right, _is_known, np.bool_)
     compared: Column = ((left == right) == equal) & known
     return compared
 
@@ -177,12 +186,12 @@ def _between(node: Between, environment: Environment) -> Column:
 
 def _in(node: In, environment: Environment) -> Column:
     options = frozenset(_folded(option.value) for option in node.options)
-    return _each(evaluate(node.operand, environment), lambda value: _folded(value) in options, np.bool_)
+    return each(evaluate(node.operand, environment), lambda value: _folded(value) in options, np.bool_)
 
 
 def _like(node: Like, environment: Environment) -> Column:
     parts = tuple(node.pattern.casefold().split("*"))
-    return _each(
+    return each(
         evaluate(node.operand, environment),
         lambda value: isinstance(value, str) and _is_like(value.casefold(), parts),
         np.bool_,
@@ -207,15 +216,15 @@ def _is_like(text: str, parts: tuple[str, ...]) -> bool:
     return at <= end
 
 
-def _each(column: Column, function: Callable[[Any], object], dtype: npt.DTypeLike) -> Column:
+def each(column: Column, function: Callable[[Any], object], dtype: npt.DTypeLike) -> Column:
     """The function of each value, asked once for each distinct one: attributes and properties repeat."""
-    values = column.tolist()
+    values = column[:1].tolist() if column.strides == (0,) else column.tolist()  # stride 0: one value for all
     results = {value: function(value) for value in set(values)}
     if len(results) == 1:
-        filled = np.empty(len(values), dtype)
+        filled = np.empty(len(column), dtype)
         filled[:] = results[values[0]]
         return filled
-    return np.fromiter(map(results.__getitem__, values), dtype, len(values))
+    return np.fromiter(map(results.__getitem__, values), dtype, len(column))
 
 
 _EVALUATE: dict[type[Node], Callable[[Any, Environment], Column]] = {

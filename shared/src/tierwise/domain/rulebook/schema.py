@@ -3,9 +3,9 @@
 import re
 from datetime import date
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
 
 _NAME = r"^[a-z][a-z0-9_]*$"
 Name = Annotated[str, Field(pattern=_NAME, max_length=64)]
@@ -17,7 +17,33 @@ def _days(value: object) -> object:
     raise ValueError("expected days, such as 30d")
 
 
-Days = Annotated[int, BeforeValidator(_days), Field(ge=1, le=3650)]
+Days = Annotated[
+    int, BeforeValidator(_days), Field(ge=1, le=3650), WithJsonSchema({"type": "string", "pattern": r"^\d+d$"})
+]
+
+
+def _share(value: object) -> object:
+    if isinstance(value, str) and (match := re.fullmatch(r"(\d{1,3})(?:\.(\d{1,2}))?%", value)):
+        share = int(match[1]) * 100 + int((match[2] or "").ljust(2, "0"))
+        if 0 < share <= 10_000:
+            return share
+    raise ValueError("expected a share of the customers, above 0% and up to 100%, such as 5% or 2.5%")
+
+
+def percent(share: int) -> str:
+    """A share as it is written: 5%."""
+    return f"{share / 100:g}%"
+
+
+Share = Annotated[
+    int,
+    BeforeValidator(_share),
+    PlainSerializer(percent, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": r"^\d{1,3}(\.\d{1,2})?%$"}),
+]
+"""Hundredths of a percent."""
+
+Schedule = Literal["daily", "weekly", "monthly", "quarterly"]
 
 
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
@@ -39,9 +65,9 @@ class Label(_Part):
 
 
 class Match(_Part):
-    """Interactions of a channel (all, if absent) and of one or several types, `where` a condition on them holds."""
+    """Interactions of one or several channels and types (of all, if absent), where the condition `where` holds."""
 
-    channel: str | None = None
+    channel: str | tuple[str, ...] | None = None
     type: str | tuple[str, ...] | None = None
     where: str | None = None
 
@@ -51,8 +77,11 @@ class Signal(Match):
 
 
 class Interests(_Part):
+    """Of all `values` that are not listed the interest is `other`. Where none are listed, each customer keeps 200
+    values, chosen by hash, and only the rest are `other`."""
+
     source: str = Field(alias="from", pattern=r"^properties\.[a-z_]\w*$")
-    values: tuple[str, ...] = Field(max_length=200)
+    values: tuple[str, ...] = Field((), max_length=200)
 
 
 class Touch(Match):
@@ -97,25 +126,56 @@ class Dimension(_Part):
     scale: dict[float, float] = Field(min_length=2)
 
 
+class Shares(_Part):
+    """Tiers as shares of the customers, from the highest score down, taken at the close of the last business day of
+    each period. `quiet`: what changes by taking them is not published."""
+
+    of_customers: dict[str, Share] = Field(min_length=1)
+    taken: Schedule
+    quiet: bool = False
+
+
 class Tiers(_Part):
     dimensions: dict[Name, Dimension] = Field(min_length=1)
     cuts: dict[str, float] = Field(min_length=1, max_length=CODES_MAX - 1)
+    shares: Shares | None = None
     otherwise: str
+
+
+def _within(value: object) -> object:
+    if isinstance(value, str) and re.fullmatch(r"[1-9]\d*[mhd]", value):
+        return value
+    raise ValueError("expected minutes, hours or days, such as 30m, 4h or 2d")
+
+
+Within = Annotated[str, BeforeValidator(_within), WithJsonSchema({"type": "string", "pattern": r"^[1-9]\d*[mhd]$"})]
+
+
+class Strategy(_Part):
+    """What to do for customers of a tier, a level or a stage; any further field is passed on as it is."""
+
+    model_config = ConfigDict(extra="allow", frozen=True, allow_inf_nan=False)
+
+    owner: str | None = None
+    respond_within: Within | None = None
+    service: str | None = None
+    offers: tuple[str, ...] | None = None
+    next_action: str | None = None
 
 
 class Document(_Part):
     version: str = Field(min_length=1, max_length=64)
     timezone: str
     currency: Currency
-    horizon: Days
+    horizon: Days = 1_095
     rates: dict[Currency, dict[date, Rate]] = {}
     attributes: tuple[Name, ...] = ()
     signals: dict[Name, Signal] = Field(min_length=1)
-    interests: Interests
+    interests: Interests = Interests.model_validate({"from": "properties.category"})
     acquisition: tuple[Touch, ...] = ()
     intent: Intent
     lifecycle: tuple[Stage, ...] = Field(min_length=1, max_length=CODES_MAX)
     tiers: Tiers
-    tags: dict[Name, dict[Name, Annotated[dict[Name, str], Field(min_length=1, max_length=CODES_MAX)]]]
-    strategies: dict[Literal["tier", "intent", "stage"], dict[str, dict[str, Any]]] = {}
-    labels: dict[str, Label]
+    tags: dict[Name, dict[Name, Annotated[dict[Name, str], Field(min_length=1, max_length=CODES_MAX)]]] = {}
+    strategies: dict[Literal["tier", "intent", "stage"], dict[str, Strategy]] = {}
+    labels: dict[str, Label] = Field({}, description="All that people see, or nothing: then names stand for themselves")
