@@ -10,6 +10,7 @@ from tierwise.domain.claim import Terms, read_claim
 from tierwise.domain.interaction import decode
 from tierwise.domain.rejection import InvalidInteraction
 from tierwise.domain.source import BACKEND, BROWSER, Source, Trust
+from tierwise.domain.updates import Updates
 
 RECEIVED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 PLAIN: dict[str, Any] = {
@@ -91,6 +92,15 @@ def test_a_claim_becomes_a_normalised_interaction_and_its_encoding() -> None:
         ({"attributes": {"n" * 65: 1}}, "invalid_attribute", "attributes"),
         ({"attributes": {str(n): n for n in range(101)}}, "invalid_attribute", "attributes"),
         ({"attributes": {"age": 2**63}}, "invalid_attribute", "attributes.age"),
+        ({"updates": {"multiply": {"n": 2}}}, "unknown_field", "multiply"),
+        ({"updates": {"add": {"n": "2"}}}, "invalid_update", "updates.add"),
+        ({"updates": {"add": {"n": 1e10}}}, "invalid_update", "updates.add"),
+        ({"updates": {"append": {"n": [1]}}}, "invalid_update", "updates.append"),
+        ({"updates": {"append": {"n": "x"}}}, "invalid_update", "updates.append"),
+        ({"updates": {"first": {"n": {}}}}, "invalid_update", "updates.first"),
+        ({"updates": {"first": {str(n): n for n in range(101)}}}, "invalid_update", "updates"),
+        ({"updates": {"add": {"override.tier": 1}}}, "reserved_attribute", "updates.add.override.tier"),
+        ({"updates": {"clear": 1}}, "invalid_update", "updates.clear"),
         ({"properties": [1]}, "invalid_properties", "properties"),
         ({"properties": {"n": 2**63}}, "invalid_properties", "properties.n"),
         ({"properties": {"n": {"m": [2**63]}}}, "number_out_of_range", "properties"),
@@ -168,6 +178,9 @@ HEAD = '{"id":"1","channel":"web","type":"page_view","identifiers":{"user_id":"u
         (',"properties":{"deep":[{"a":1,"a":null}]}}', "a"),
         (',"attributes":{},"attributes":{}}', "attributes"),
         (',"identifiers":{"user_id":"u"}}', "identifiers"),
+        (',"updates":{"add":{"a":1,"a":2}}}', "a"),
+        (',"updates":{"first":{"region":"CN-31","region":"CN-11"}}}', "region"),
+        (',"updates":{"append":{"a":[]},"append":{"a":["x"]}}}', "append"),
         (',"properties":{"amount":1,"amount":2}}', "amount"),
         (',"properties":{"amount":"1","amount":2}}', "amount"),
         (',"properties":{"amount":1,"amount":"2"}}', "amount"),
@@ -344,3 +357,39 @@ def test_a_key_repeated_anywhere_is_found(document: Any, data: st.DataObject, as
     text = json.dumps(key, ensure_ascii=ascii_only)
     repeated = raw.replace('"p":{', '"p":{' + text + ":0,", 1)
     assert rejection(repeated.encode()) == ("duplicate_key", key[:64])
+
+
+UPDATES = {"first": {"region": "上海市"}, "add": {"points": 2.5}, "append": {"colours": ["red"]}, "clear": True}
+
+
+def test_updates_travel_in_normal_form_and_with_what_follows() -> None:
+    admitted = read(PLAIN | {"updates": UPDATES})
+    assert decode(admitted.encoded) == admitted.interaction
+    assert admitted.interaction.updates == Updates(
+        first={"region": "CN-31", "city": "上海", "city_tier": "first"},
+        add={"points": 2.5},
+        append={"colours": ["red"]},
+        clear=True,
+    )
+    assert "updates" not in json.loads(read(PLAIN).encoded)
+
+
+def test_updates_are_part_of_the_content_that_an_id_is_made_from() -> None:
+    every: list[dict[str, Any]] = [{}, {"updates": {}}, {"updates": UPDATES}]
+    ids = {read(without("id") | said).interaction.id for said in every}
+    assert len(ids) == 3
+
+
+@pytest.mark.parametrize(
+    ("updates", "field"),
+    [
+        ({"first": {"vip": 1}}, "updates.first.vip"),
+        ({"add": {"vip": 1}}, "updates.add.vip"),
+        ({"append": {"vip": ["x"]}}, "updates.append.vip"),
+        ({"clear": True}, "updates.clear"),
+    ],
+)
+def test_a_source_updates_no_more_than_it_may_assert(updates: dict[str, Any], field: str) -> None:
+    trust = Trust(attributes=frozenset({"region", "industry", "hobbies"}))
+    assert rejection(PLAIN | {"updates": updates}, trust=trust) == ("attribute_not_allowed", field)
+    assert read(PLAIN | {"updates": {"add": {"region": 1}}}, trust=trust)

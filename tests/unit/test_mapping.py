@@ -16,15 +16,15 @@ import pytest
 from tierwise.domain.claim import Terms
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.source import BACKEND, Source
-from tierwise.files.apply import Mapper
+from tierwise.files.apply import Mapper, Row
 from tierwise.files.mapping import (
     Mapping,
     MappingError,
     load_mapping,
-    native_mapping,
     parse_mapping,
     ready_mappings,
 )
+from tierwise.files.native import native_mapping
 from tierwise.files.ordinals import Ordinals
 from tierwise.files.prepare import Preparer, Rejected
 from tierwise.files.read import Rows, UnreadableFile, form_of
@@ -67,7 +67,7 @@ def read_all(path: Path, mapping: Mapping | None) -> tuple[list[Interaction], li
 
 def mapped(text: str, row: dict[str, Any]) -> list[dict[str, Any]]:
     mapping = parse_mapping(text, name="test")
-    return list(Mapper(mapping, columns=tuple(row), moment=MOMENT)(row))
+    return list(Mapper(mapping, columns=tuple(row), moment=MOMENT)(Row(row)))
 
 
 def one(properties: str, row: dict[str, Any], extra: str = "") -> Any:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tierwise.domain import attributes, ledger
 from tierwise.domain.rulebook import Rulebook
 from tierwise_scoring.facets import Facets, write_facets
-from tierwise_scoring.identifiers import move_identifiers
+from tierwise_scoring.identifiers import drop_identifiers, move_identifiers
 
 _NO_ROWS = ledger.pack(ledger.empty(1), fold_version=0)[0]
 _NO_ATTRIBUTES = attributes.pack({})
@@ -19,8 +19,8 @@ _NO_ATTRIBUTES = attributes.pack({})
 
 @dataclass(frozen=True, slots=True)
 class Customers:
-    """Locked rows in the order of their ids. `born`: whether there was a row. `results`, `rulebook_ids`: b"" and 0
-    where there was none."""
+    """Locked rows in the order of their ids. `born`: whether there was a row. `results`, `named`: b"" and (0, None)
+    where there was none. `named[c]`: the number of the rulebook, and that of its cuts."""
 
     ids: list[int]
     born: npt.NDArray[np.bool_]
@@ -28,7 +28,7 @@ class Customers:
     attributes: list[bytes]
     results: list[bytes]
     sequences: list[int]
-    rulebook_ids: list[int]
+    named: list[tuple[int, int | None]]
     classified_at: datetime | None
 
 
@@ -39,38 +39,50 @@ async def new_customer_ids(tx: asyncpg.Connection, count: int) -> list[int]:
     return [row[0] for row in rows]
 
 
-_STATE = "id, merged_into, ledger, attributes, result, sequence, rulebook_id, classified_at"
+_STATE = "id, merged_into, ledger, attributes, result, sequence, rulebook_id, cuts, classified_at"
 
 
-async def lock_free(tx: asyncpg.Connection, ids: Sequence[int]) -> Customers:
-    """Lock, in the order of their ids, those that no other transaction holds, and read them."""
+async def lock_due(tx: asyncpg.Connection, ids: Sequence[int], now: datetime) -> Customers:
+    """Lock, in the order of their ids, those that are still due for a review and that no other transaction holds, and
+    read them."""
     rows = await tx.fetch(
-        f"""SELECT {_STATE} FROM customers WHERE id = ANY($1::bigint[]) AND merged_into IS NULL
-            ORDER BY id FOR UPDATE SKIP LOCKED""",
+        f"""SELECT {_STATE} FROM customers
+            WHERE id = ANY($1::bigint[]) AND merged_into IS NULL
+              AND EXISTS (SELECT FROM reviews WHERE customer_id = id AND due <= $2)
+            ORDER BY id FOR UPDATE OF customers SKIP LOCKED""",
         ids,
+        now,
     )
     return _customers([row[0] for row in rows], {row[0]: row for row in rows})
 
 
-async def read_page(tx: asyncpg.Connection, after: int, limit: int) -> Customers:
-    """The next ones after an id, as they are, without locking them."""
+async def read_page(tx: asyncpg.Connection, after: int, limit: int, *, seen_by: datetime | None = None) -> Customers:
+    """The next ones after an id, as they are, without locking them. `seen_by`: those who were there by then."""
     rows = await tx.fetch(
-        f"SELECT {_STATE} FROM customers WHERE id > $1 AND merged_into IS NULL ORDER BY id LIMIT $2", after, limit
+        f"""SELECT {_STATE} FROM customers
+            WHERE id > $1 AND merged_into IS NULL AND first_seen <= coalesce($3, 'infinity'::timestamptz)
+            ORDER BY id LIMIT $2""",
+        after,
+        limit,
+        seen_by,
     )
     return _customers([row[0] for row in rows], {row[0]: row for row in rows})
+
+
+OTHERS = "(rulebook_id <> $1 OR cuts IS DISTINCT FROM $2::int) AND merged_into IS NULL"
+"""Who names another rulebook ($1) or other cuts ($2)."""
 
 
 async def lock_others(
-    tx: asyncpg.Connection, rulebook_id: int, first: int, last: int, *, wait: bool = False
+    tx: asyncpg.Connection, named: tuple[int, int | None], first: int, last: int, *, wait: bool = False
 ) -> Customers:
-    """The same, of the ids from `first` to `last`: who names another rulebook. `wait`: for those too that are held."""
+    """The same, of the ids from `first` to `last`: OTHERS than `named`. `wait`: for those too that are held."""
     rows = await tx.fetch(
-        f"""SELECT {_STATE} FROM customers
-            WHERE id BETWEEN $1 AND $2 AND rulebook_id <> $3 AND merged_into IS NULL
+        f"""SELECT {_STATE} FROM customers WHERE id BETWEEN $3 AND $4 AND {OTHERS}
             ORDER BY id FOR UPDATE {"" if wait else "SKIP LOCKED"}""",
+        *named,
         first,
         last,
-        rulebook_id,
     )
     return _customers([row[0] for row in rows], {row[0]: row for row in rows})
 
@@ -84,7 +96,7 @@ async def lock_customers(tx: asyncpg.Connection, ids: Collection[int]) -> tuple[
 
 
 def _customers(wanted: list[int], found: dict[int, asyncpg.Record]) -> Customers:
-    empty = (0, None, _NO_ROWS, _NO_ATTRIBUTES, b"", 0, 0, None)
+    empty = (0, None, _NO_ROWS, _NO_ATTRIBUTES, b"", 0, 0, None, None)
     held = [found.get(id_, empty) for id_ in wanted]
     return Customers(
         ids=wanted,
@@ -93,8 +105,8 @@ def _customers(wanted: list[int], found: dict[int, asyncpg.Record]) -> Customers
         attributes=[row[3] for row in held],
         results=[row[4] for row in held],
         sequences=[row[5] for row in held],
-        rulebook_ids=[row[6] for row in held],
-        classified_at=max((row[7] for row in found.values()), default=None),
+        named=[(row[6], row[7]) for row in held],
+        classified_at=max((row[8] for row in found.values()), default=None),
     )
 
 
@@ -115,7 +127,7 @@ class Written:
     facets: list[Facets | None]
     now: datetime
     today: date
-    rulebook_id: int
+    named: tuple[int, int | None]
 
 
 async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
@@ -139,7 +151,7 @@ async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
                 written.stage_moved[chosen].tolist(),
                 written.now,
                 written.today,
-                written.rulebook_id,
+                *written.named,
             )
     facets = zip(written.ids, written.facets, strict=True)
     await write_facets(tx, [(id_, held) for id_, held in facets if held is not None])
@@ -153,14 +165,15 @@ _CUT = """
 _LEDGER = "substring($2::bytea FROM new.start FOR new.length)"
 _RESULT = "substring($6::bytea FROM (new.number::int - 1) * $7::int + 1 FOR $7::int)"
 _INSERT = f"""
-    INSERT INTO customers (id, ledger, attributes, result, rulebook_id, first_seen, last_seen, stage_since,
+    INSERT INTO customers (id, ledger, attributes, result, rulebook_id, cuts, first_seen, last_seen, stage_since,
                            classified_at, sequence, version)
-    SELECT new.id, {_LEDGER}, new.attributes, {_RESULT}, $14, new.first_seen, new.last_seen, $13, $12, new.sequence, 1
+    SELECT new.id, {_LEDGER}, new.attributes, {_RESULT}, $14, $15::int, new.first_seen, new.last_seen, $13, $12,
+           new.sequence, 1
     {_CUT}"""
 _UPDATE = f"""
     UPDATE customers AS held
     SET ledger = {_LEDGER}, attributes = coalesce(new.attributes, held.attributes), result = {_RESULT},
-        rulebook_id = $14, first_seen = least(held.first_seen, new.first_seen),
+        rulebook_id = $14, cuts = $15::int, first_seen = least(held.first_seen, new.first_seen),
         last_seen = greatest(held.last_seen, new.last_seen),
         stage_since = CASE WHEN new.stage_moved THEN $13 ELSE held.stage_since END,
         classified_at = $12, sequence = new.sequence, version = held.version + 1
@@ -197,6 +210,14 @@ async def write_merges(tx: asyncpg.Connection, merged: Sequence[tuple[int, int]]
         _NO_ATTRIBUTES,
     )
     await tx.execute("DELETE FROM customer_facets WHERE customer_id = ANY($1::bigint[])", losers)
+
+
+async def remove_customers(tx: asyncpg.Connection, ids: Sequence[int]) -> None:
+    """Locked ones of whom nothing is stored any more, with those who were merged into them. Their changes stay."""
+    await drop_identifiers(tx, ids)
+    for table in ("customer_facets", "reviews"):
+        await tx.execute(f"DELETE FROM {table} WHERE customer_id = ANY($1::bigint[])", ids)
+    await tx.execute("DELETE FROM customers WHERE id = ANY($1::bigint[]) OR merged_into = ANY($1::bigint[])", ids)
 
 
 def results_of(customers: Customers, rulebook: Rulebook) -> npt.NDArray[np.void]:

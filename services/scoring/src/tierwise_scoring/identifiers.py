@@ -45,3 +45,9 @@ async def move_identifiers(tx: asyncpg.Connection, moves: Sequence[tuple[int, in
             [loser for loser, _ in moves],
             [winner for _, winner in moves],
         )
+
+
+async def drop_identifiers(tx: asyncpg.Connection, customers: Sequence[int]) -> None:
+    """All of these customers'."""
+    if customers:
+        await tx.execute("DELETE FROM identifiers WHERE customer_id = ANY($1::bigint[])", customers)

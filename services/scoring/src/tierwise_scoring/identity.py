@@ -1,8 +1,9 @@
 """Identity: which customer each interaction is of. All identifiers of one interaction belong to one customer.
 
 Runs inside the batch's transaction. Two workers may tie the same identifiers at the same moment: inserting the same
-new identifier waits for the other one's commit, and a customer that was merged while its row was waited for is
-followed to its winner. In both cases everything is looked up again, from what is there now.
+new identifier waits for the other one's commit, a customer that was merged while its row was waited for is followed to
+its winner, and one that went with an import that was taken back is no customer any more. In all cases everything is
+looked up again, from what is there now.
 """
 
 from collections import defaultdict
@@ -16,7 +17,13 @@ from tierwise.domain.interaction import Interaction, strongest
 from tierwise.domain.ledger import Ints
 from tierwise.security.personal import Vault
 from tierwise_scoring.customers import Customers, lock_customers, new_customer_ids
-from tierwise_scoring.identifiers import NewIdentifier, add_identifiers, find_identifiers, move_identifiers
+from tierwise_scoring.identifiers import (
+    NewIdentifier,
+    add_identifiers,
+    drop_identifiers,
+    find_identifiers,
+    move_identifiers,
+)
 
 _ROUNDS_MAX = 20
 
@@ -67,7 +74,11 @@ async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], v
         owner = np.array([_final(holder[group[0]], assignment.winner) for group in tied], np.int64)
         customers, moved = await lock_customers(tx, {*owner.tolist(), *(id_ for pair in merged for id_ in pair)})
         await move_identifiers(tx, [*dropped, *moved])
-        if not moved:
+        vanished = [
+            id_ for id_, born in zip(customers.ids, customers.born, strict=True) if not born and id_ not in unborn
+        ]
+        await drop_identifiers(tx, vanished)  # those that this transaction gave it
+        if not moved and not vanished:
             return Resolution(owner, customers, merged, hashes)
     raise IdentityContended("the same identifiers kept changing hands")
 

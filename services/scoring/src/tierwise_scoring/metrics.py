@@ -19,6 +19,13 @@ class ScoringMetrics:
 
         self.interactions = counter("interactions", "Interactions that were folded into customers")
         self.duplicates = counter("duplicates", "Interactions that were there already")
+        self.conflicting_repeats = Counter(
+            "tierwise_scoring_conflicting_repeats",
+            "Interactions that repeat a known id with another content; the first one stands",
+            ["source"],
+            registry=registry,
+        )
+        self.retracted = counter("retracted", "Interactions taken back with the import that they came with")
         self.dead_letters = counter("dead_letters", "Records that could not be used")
         self.merges = counter("merges", "Customers merged into another one")
         self.changes = counter("changes", "Changes of tier, intent, lifecycle or tags")
@@ -39,6 +46,9 @@ class ScoringMetrics:
         """After the commit."""
         self.interactions.inc(outcome.interactions)
         self.duplicates.inc(outcome.duplicates)
+        for source, count in outcome.conflicting.items():
+            self.conflicting_repeats.labels(source).inc(count)
+        self.retracted.inc(outcome.retracted)
         self.dead_letters.inc(outcome.dead_letters)
         self.merges.inc(outcome.merges)
         self.changes.inc(outcome.changes)

@@ -1,16 +1,18 @@
 """Processing a batch: from interactions to classified customers, in one transaction.
 
-    positions -> duplicates -> identity -> release -> fold -> classify -> customers, changes, timeline
+    positions -> taken back? -> duplicates -> identity -> release -> fold -> classify -> customers, changes, timeline
 
 All of it happens or nothing does: the positions move with the effects, so that after a crash at any point the batch
 is read again and done once.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import asyncpg
 import numpy as np
 import numpy.typing as npt
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -25,12 +27,12 @@ from tierwise.domain.ledger import Ints
 from tierwise.domain.override import is_override, next_expiry
 from tierwise.domain.review import NEVER, next_review
 from tierwise.domain.rulebook.evaluate import Column
+from tierwise.folding.fold import Folded, fold
 from tierwise_scoring import store
 from tierwise_scoring.batch import Batch
 from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, merge_of
 from tierwise_scoring.customers import Written, results_of, write_customers, write_merges
 from tierwise_scoring.facets import facets_moved, facets_of
-from tierwise_scoring.fold import Folded, fold
 from tierwise_scoring.identity import Resolution, resolve
 from tierwise_scoring.release import Rules, bring_up
 from tierwise_scoring.reviews import Due, due_at, write_reviews
@@ -38,19 +40,24 @@ from tierwise_scoring.reviews import Due, due_at, write_reviews
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
-    """What processing needs beside the batch. `source_ids`: by name, for every source in the batch."""
+    """What processing needs beside the batch. `source_ids`, `batch_ids`: by name, for every source and every import
+    in the batch."""
 
     rules: Rules
     source_ids: dict[str, int]
+    batch_ids: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a batch came to, for logs and metrics."""
+    """What a batch came to, for logs and metrics. `retracted`: interactions whose import was taken back before they
+    came; `conflicting`: duplicates with another content than what stands, by source."""
 
     interactions: int
     duplicates: int
     dead_letters: int
+    retracted: int
+    conflicting: Counter[str]
     customers: int = 0
     merges: int = 0
     changes: int = 0
@@ -85,15 +92,24 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
     now = await store.move_positions(tx, batch.moves)
     if batch.dead_letters:
         await store.add_dead_letters(tx, batch.dead_letters, rules.vault)
-    fresh = await store.claim_keys(tx, batch.interactions)
-    duplicates = len(batch.interactions) - len(fresh)
+    standing = await _not_retracted(tx, batch.interactions, scoring)
+    fresh, conflicting = await store.claim_keys(tx, standing)
+    outcome = Outcome(
+        len(fresh),
+        duplicates=len(standing) - len(fresh),
+        dead_letters=len(batch.dead_letters),
+        retracted=len(batch.interactions) - len(standing),
+        conflicting=Counter(standing[index].source for index in conflicting),
+    )
     if not fresh:
-        return Outcome(0, duplicates, len(batch.dead_letters))
+        return outcome
 
-    work = await _work(connection, [batch.interactions[index] for index in fresh.values()], list(fresh), now, scoring)
+    work = await _work(connection, [standing[index] for index in fresh.values()], list(fresh), now, scoring)
     customers = work.resolution.customers
     held = (customers.ledgers, customers.attributes)
     folded = fold(work.interactions, work.owner, held, work.winner, rules.rulebook, rules.vault)
+    compacted = ledger.compact(folded.ledgers, rules.rulebook.horizon_day(work.now))
+    folded = replace(folded, ledgers=compacted)
     columns = attribute_columns(folded.attributes, rules.rulebook)
     after = classify(folded.ledgers, columns, work.now, rules.rulebook)
     changes = _changes(work, after)
@@ -103,14 +119,28 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
     await write_reviews(tx, _due(work, folded, columns, after))
     await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
     await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work))
-    return Outcome(
-        len(work.interactions),
-        duplicates,
-        len(batch.dead_letters),
-        int(work.live.sum()),
-        len(work.resolution.merged),
-        len(changes) + work.released,
+    return replace(
+        outcome,
+        customers=int(work.live.sum()),
+        merges=len(work.resolution.merged),
+        changes=len(changes) + work.released,
     )
+
+
+async def _not_retracted(
+    tx: asyncpg.Connection, interactions: Sequence[Interaction], scoring: Scoring
+) -> Sequence[Interaction]:
+    """Those whose import was not taken back after they were sent."""
+    ids = scoring.batch_ids
+    imported = {ids[one.batch] for one in interactions if one.batch is not None}
+    before = await store.hold_batches(tx, imported) if imported else {}
+    if not before:
+        return interactions
+    return [
+        one
+        for one in interactions
+        if one.batch is None or ids[one.batch] not in before or one.received >= before[ids[one.batch]]
+    ]
 
 
 async def _work(
@@ -162,7 +192,7 @@ def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
         customers.sequences,
         cause_of,
         at=work.now,
-        rulebook_id=scoring.rules.in_force.id,
+        named=scoring.rules.in_force.named,
     )
 
 
@@ -194,7 +224,7 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         facets=[facets_of(result[index], rulebook) if moved[index] else None for index in chosen],
         now=work.now,
         today=date_of(rulebook.days.day_of(work.now)),
-        rulebook_id=work.scoring.rules.in_force.id,
+        named=work.scoring.rules.in_force.named,
     )
 
 
@@ -209,8 +239,10 @@ def _due(work: _Work, folded: Folded, columns: Mapping[str, Column], after: Clas
 
 def _timeline(work: _Work) -> list[tuple[Any, ...]]:
     rows = zip(work.resolution.owner.tolist(), work.keys, work.interactions, work.resolution.hashes, strict=True)
+    source_ids, batch_ids = work.scoring.source_ids, work.scoring.batch_ids
     return [
-        (owner, one.time, key, work.scoring.source_ids[one.source], one.id, one.channel, one.type, one.received, hashes,
-         pack_body(one.attributes, one.properties, work.scoring.rules.vault))
+        (owner, one.time, key, source_ids[one.source], 0 if one.batch is None else batch_ids[one.batch], one.id,
+         one.channel, one.type, one.received, hashes,
+         pack_body(one.attributes, one.properties, work.scoring.rules.vault, updates=one.updates, scored=one.scored))
         for owner, key, one, hashes in rows
     ]  # fmt: skip

@@ -1,8 +1,6 @@
 """The relay: publishes what the outboxes hold (`changes`, `dead_letters`), in order, after it is committed.
 
-Rows become visible in another order than their ids say, since a transaction that started earlier may commit later.
-So the relay works in *windows* of transactions [start, end) where `end` was the oldest one still running: all of them
-have ended, so their rows are all there and will never be more. Within a window rows go out by id. That keeps the
+It works in windows of transactions (`tierwise.db.outbox`), within which rows go out by id. That keeps the
 order of a customer's changes: whoever wrote the later one took the customer's row lock after the earlier one was
 committed, so its id is greater; and where its transaction lies in the window, the earlier one's does too.
 
@@ -20,18 +18,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.db.outbox import CHANNEL, POLL_RUNNING_S, POLL_S, SHARDS, oldest_running
 from tierwise.stream.port import Outgoing, Stream, StreamUnavailable
 
 log = structlog.get_logger()
 
-CHANNEL = "tierwise_outbox"
-"""NOTIFY on this channel says that there is something to publish."""
-
-SHARDS = 4
 _ROWS_MAX = 2_000
 _LOCKS = 0x7469  # the class of our advisory locks
-_POLL_S = 1.0  # in case a notification went to a connection that broke
-_POLL_RUNNING_S = 0.02  # while transactions are running whose end nobody may announce
 _RETRY_S = 1.0
 
 
@@ -103,7 +96,8 @@ class Relay:
                 self._wake.clear()
                 running = await self.drain(connection)
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), _POLL_RUNNING_S if running else _POLL_S)
+                    async with asyncio.timeout(POLL_RUNNING_S if running else POLL_S):
+                        await self._wake.wait()
         finally:
             if not raw.is_closed():
                 await raw.remove_listener(CHANNEL, self._on_notify)
@@ -130,7 +124,7 @@ class Relay:
         while True:
             if rows is not None:
                 window = await self._publish(connection, cursors, window, rows)
-            oldest, running = await _running(raw)
+            oldest, running = await oldest_running(raw)
             following = Window(window.end, oldest, 0)
             rows = await cursors.bounds(following) if oldest > window.end else None
             if rows is None:
@@ -207,12 +201,3 @@ class _Cursors:
         )
         if not moved:
             raise CursorTaken(f"another relay has moved the cursor of {self.outbox.name}[{self.shard}]")
-
-
-async def _running(raw: asyncpg.Connection) -> tuple[int, bool]:
-    """The oldest transaction that has not ended (or the next one to come), and whether any is running."""
-    row = await raw.fetchrow(
-        """SELECT pg_snapshot_xmin(snapshot)::text, pg_snapshot_xmin(snapshot) < pg_snapshot_xmax(snapshot)
-           FROM pg_current_snapshot() AS snapshot"""
-    )
-    return int(row[0]), row[1]

@@ -2,12 +2,12 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import msgspec
 
-from tierwise.domain.interaction import Interaction
+from tierwise.domain.interaction import Interaction, content_of
 from tierwise.domain.source import Trust
 from tierwise.security.personal import Vault
 from tierwise_scoring.batch import DeadLetter, Move
@@ -58,28 +58,58 @@ def _log_of(letter: DeadLetter) -> tuple[str, str, str, int]:
     return where.cluster, where.topic_id, where.topic, where.index
 
 
-async def claim_keys(tx: asyncpg.Connection, interactions: Sequence[Interaction]) -> dict[bytes, int]:
-    """The keys that were not seen before -> the first interaction of the batch that has it."""
+class Claimed(NamedTuple):
+    """`fresh`: keys that were not seen before -> the first interaction of the batch that has it. `conflicting`: those
+    interactions of the batch whose key was seen with another content, which stands."""
+
+    fresh: dict[bytes, int]
+    conflicting: list[int]
+
+
+async def claim_keys(tx: asyncpg.Connection, interactions: Sequence[Interaction]) -> Claimed:
     first: dict[bytes, int] = {}
-    for index, one in enumerate(interactions):
-        first.setdefault(one.key, index)
+    repeats: list[int] = []
+    contents = [content_of(one) for one in interactions]
+    keys_of = [one.key for one in interactions]
+    for index, key in enumerate(keys_of):
+        if first.setdefault(key, index) != index:
+            repeats.append(index)
     keys = sorted(first)  # in one order everywhere, so that two workers never wait for each other
     rows = await tx.fetch(
-        "INSERT INTO interaction_keys (key, day) SELECT * FROM unnest($1::uuid[], $2::int[]) "
+        "INSERT INTO interaction_keys (key, day, content) SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) "
         "ON CONFLICT DO NOTHING RETURNING key",
         keys,
         [int(interactions[first[key]].time.timestamp()) // 86_400 for key in keys],
+        [contents[first[key]] for key in keys],
     )
     fresh = {row[0] for row in rows}
-    return {key: index for key, index in first.items() if key in fresh}
+    repeats += [index for key, index in first.items() if key not in fresh]
+    held = await _held_contents(tx, {keys_of[index] for index in repeats})
+    conflicting = [index for index in sorted(repeats) if held.get(keys_of[index], contents[index]) != contents[index]]
+    return Claimed({key: index for key, index in first.items() if key in fresh}, conflicting)
+
+
+async def _held_contents(tx: asyncpg.Connection, keys: Collection[bytes]) -> dict[bytes, int]:
+    if not keys:
+        return {}
+    return dict(await tx.fetch("SELECT key, content FROM interaction_keys WHERE key = ANY($1::uuid[])", list(keys)))
+
+
+async def hold_batches(tx: asyncpg.Connection, ids: Collection[int]) -> dict[int, datetime]:
+    """What was received before that moment does not count any more, by batch; none of them is retracted until the
+    end of the transaction."""
+    rows = await tx.fetch(
+        "SELECT id, retracted_before FROM batches WHERE id = ANY($1::int[]) ORDER BY id FOR SHARE", sorted(ids)
+    )
+    return {row[0]: row[1] for row in rows if row[1] is not None}
 
 
 CHANGE_COLUMNS = (
-    "customer_id", "sequence", "shard", "aspect", "from", "to", "score", "merged", "at", "rulebook_id", "cause",
-    "interaction", "source_id", "reasons", "quiet",
+    "customer_id", "sequence", "shard", "aspect", "from", "to", "score", "merged", "at", "rulebook_id", "cuts",
+    "cause", "interaction", "source_id", "reasons", "quiet",
 )  # fmt: skip
 INTERACTION_COLUMNS = (
-    "customer_id", "time", "key", "source_id", "id", "channel", "type", "received", "identifiers", "body",
+    "customer_id", "time", "key", "source_id", "batch_id", "id", "channel", "type", "received", "identifiers", "body",
 )  # fmt: skip
 
 
@@ -100,3 +130,14 @@ async def source_ids(connection: asyncpg.Connection, names: Collection[str]) -> 
     )
     rows = await connection.fetch("SELECT name, id FROM sources WHERE name = ANY($1::text[])", list(names))
     return dict(rows)
+
+
+async def batch_ids(connection: asyncpg.Connection, names: Collection[str]) -> dict[str, int]:
+    """The numbers of imports' batches; one that is not known yet is added."""
+    await connection.execute(
+        """INSERT INTO batches (name) SELECT name FROM unnest($1::text[]) AS new (name)
+           WHERE NOT EXISTS (SELECT FROM batches AS held WHERE held.name = new.name)
+           ON CONFLICT DO NOTHING""",
+        sorted(names),
+    )
+    return dict(await connection.fetch("SELECT name, id FROM batches WHERE name = ANY($1::text[])", list(names)))

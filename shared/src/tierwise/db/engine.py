@@ -81,6 +81,15 @@ async def driver_connection(connection: AsyncConnection) -> asyncpg.Connection:
     return raw
 
 
+@asynccontextmanager
+async def snapshot(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A connection that only reads, and sees one state of the database, that of its first statement."""
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        async with connection.begin():
+            yield connection
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether repeating later may succeed: connection lost or refused, server stopping, starting or out of
     resources, deadlock, serialization failure, lock timeout. A wrong statement, value or password is not."""

@@ -10,6 +10,7 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
+    Float,
     ForeignKey,
     Identity,
     Index,
@@ -75,7 +76,22 @@ sources = Table(
     Column("name", Text, nullable=False, unique=True),
     # tierwise.domain.source.Trust as JSON: channels, identifier kinds, attributes, linking, default region
     Column("trust", JSONB, nullable=False),
+    # tierwise.domain.source.Intake as JSON: formats, origins, rate, schemas, mapping
+    Column("intake", JSONB, nullable=False, server_default=text("'{}'")),
     _time("created_at", now=True),
+    _time("retired_at", nullable=True),
+)
+
+source_secrets = Table(
+    "source_secrets",
+    metadata,
+    # Of webhook providers: by these a request's signature is checked. Two while rotating.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("source_id", Integer, ForeignKey("sources.id"), nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    _time("created_at", now=True),
+    _time("retired_at", nullable=True),  # may lie ahead: it is good until then
+    Index("ix_source_secrets_source_id", "source_id"),
 )
 
 keys = Table(
@@ -86,8 +102,23 @@ keys = Table(
     Column("hash", LargeBinary, nullable=False, unique=True),
     Column("source_id", Integer, ForeignKey("sources.id")),  # of a write key
     Column("scopes", ARRAY(Text), nullable=False),  # of a read key
+    Column("rate_per_s", Float),  # requests that a read key may make; none: without a limit
     _time("created_at", now=True),
-    _time("revoked_at", nullable=True),
+    _time("revoked_at", nullable=True),  # may lie ahead: it is good until then
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    # Whose unmasked personal data was read, by whom, when and how; forgotten after AUDIT_RETENTION_DAYS.
+    Column("id", BigInteger, Identity(), primary_key=True),
+    _time("at", now=True),
+    Column("reader", Text, nullable=False),  # the id of a key, or oidc:SUBJECT
+    Column("name", Text, nullable=False),  # what the key is called, or whom the token says
+    Column("customer_id", BigInteger),  # none: everyone, in an export
+    Column("what", Text, nullable=False),  # the method and the route's template
+    Index("ix_audit_customer_id", "customer_id", "id"),
+    Index("ix_audit_at", "at"),
 )
 
 rulebooks = Table(
@@ -99,7 +130,21 @@ rulebooks = Table(
     _time("published_at", now=True),
     Column("quiet", Boolean, nullable=False, server_default=text("false")),  # its changes are not published
     Column("reached", BigInteger, nullable=False, server_default=text("0")),  # the pass has taken pages up to this id
-    _time("released_at", nullable=True),  # everyone is on it
+    _time("released_at", nullable=True),  # everyone is on it, and on its newest cuts
+)
+
+cuts = Table(
+    "cuts",
+    metadata,
+    # Tiers as shares of the customers: the least scores, as they were taken. A rulebook's newest ones are in force.
+    Column("id", Integer, Identity(), primary_key=True),  # their number
+    Column("rulebook_id", Integer, ForeignKey("rulebooks.id"), nullable=False),
+    Column("close", Date, nullable=False),  # the business day at whose close the scores were as counted
+    Column("scores", ARRAY(Integer), nullable=False),  # hundredths, by tier from the highest down
+    Column("customers", BigInteger, nullable=False),
+    Column("quiet", Boolean, nullable=False),  # its changes are not published
+    _time("taken_at", now=True),
+    Index("ix_cuts_rulebook_id", "rulebook_id"),
 )
 
 customer_ids = Sequence("customer_ids", metadata=metadata)
@@ -113,6 +158,7 @@ customers = Table(
     Column("attributes", LargeBinary, nullable=False),  # tierwise.domain.attributes
     Column("result", LargeBinary, nullable=False),  # tierwise.domain.classify, laid out by the rulebook
     Column("rulebook_id", Integer, nullable=False),
+    Column("cuts", Integer),  # the number of those that the result was made with; none: the fixed scores
     _time("first_seen"),
     _time("last_seen"),
     Column("stage_since", Date, nullable=False),
@@ -165,6 +211,17 @@ interaction_keys = Table(
     metadata,
     Column("key", Hash128, primary_key=True),  # tierwise.domain.interaction.key_of
     Column("day", Integer, nullable=False),  # of the interaction's time, days since 1970 UTC: for the horizon
+    Column("content", Integer, nullable=False),  # tierwise.domain.interaction.content_of; 4 bytes that the row had free
+)
+
+batches = Table(
+    "batches",
+    metadata,
+    # Of imports, by the name that people give them.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    _time("retracted_before", nullable=True),  # no interaction of it that was received before then counts,
+    _time("cleared_before", nullable=True),  # and none that was received before then is stored any more
 )
 
 interactions = Table(
@@ -174,6 +231,7 @@ interactions = Table(
     _time("time"),
     Column("key", Hash128, nullable=False),
     Column("source_id", Integer, nullable=False),
+    Column("batch_id", Integer, nullable=False, server_default=text("0")),  # of an import; 0: of none
     Column("id", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("type", Text, nullable=False),
@@ -181,6 +239,7 @@ interactions = Table(
     Column("identifiers", ARRAY(Hash128), nullable=False),
     Column("body", LargeBinary, nullable=False),  # tierwise.db.bodies: attributes, properties; personal values sealed
     PrimaryKeyConstraint("customer_id", "time", "key"),
+    Index("ix_interactions_batch_id", "batch_id", "customer_id", postgresql_where=text("batch_id <> 0")),
 )
 
 changes = Table(
@@ -200,6 +259,7 @@ changes = Table(
     _time("at"),
     _time("recorded_at", now=True),
     Column("rulebook_id", Integer, nullable=False),
+    Column("cuts", Integer),  # as in customers
     Column("cause", Text, nullable=False),  # interaction, time, import, release, cuts, merge, override
     Column("interaction", Text),
     Column("source_id", Integer),
@@ -208,6 +268,7 @@ changes = Table(
     PrimaryKeyConstraint("customer_id", "sequence"),
     Index("ix_changes_shard_xid", "shard", "xid", "id"),
     Index("ix_changes_shard_id", "shard", "id"),
+    Index("ix_changes_recorded_at", "recorded_at", postgresql_using="brin"),  # rows come in its order: it is tiny
 )
 
 dead_letters = Table(
@@ -240,6 +301,72 @@ stream_positions = Table(
     Column("position", BigInteger, nullable=False),
     PrimaryKeyConstraint("cluster", "topic_id", "partition"),
     postgresql_with={"fillfactor": "50"},
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    # Webhooks: who gets changes by HTTP, and how far each has come, as in relay_cursors.
+    Column("id", Text, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("filters", JSONB, nullable=False),  # tierwise.webhooks.document.Filters as JSON
+    Column("ciphertext", LargeBinary),  # of a destination: tierwise.webhooks.destination.Destination, sealed
+    Column("enabled", Boolean, nullable=False),
+    Column("disabled_reason", Text),  # of one that was disabled here, not by a person
+    _time("disabled_at", nullable=True),
+    _time("paused_until", nullable=True),  # the endpoint asked for it, by Retry-After
+    _time("created_at", now=True),
+    Column("window_from", Xid8, nullable=False),
+    Column("window_to", Xid8, nullable=False),
+    Column("last_id", BigInteger, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
+
+subscription_secrets = Table(
+    "subscription_secrets",
+    metadata,
+    # Two while rotating.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("subscription_id", Text, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),  # tierwise.webhooks.signing.Secret
+    _time("created_at", now=True),
+    _time("retired_at", nullable=True),  # may lie ahead: it signs until then
+    Index("ix_subscription_secrets_subscription_id", "subscription_id"),
+)
+
+subscription_replays = Table(
+    "subscription_replays",
+    metadata,
+    # Time ranges of changes that are still to be sent again.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("subscription_id", Text, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
+    _time("since"),  # of what was recorded in [since, until),
+    _time("until"),
+    Column("after_id", BigInteger, nullable=False),  # the rows of `changes` after this one,
+    Column("last_id", BigInteger, nullable=False),  # up to and with this one
+    Index("ix_subscription_replays_subscription_id", "subscription_id"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    # What is to be sent to subscriptions, and the log of what was.
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("subscription_id", Text, ForeignKey("subscriptions.id", ondelete="CASCADE"), nullable=False),
+    Column("kind", Text, nullable=False),  # change, replay, test
+    Column("customer_id", BigInteger),  # with `sequence` a row of changes; none: a test
+    Column("sequence", Integer),
+    Column("state", Text, nullable=False, server_default=text("'pending'")),  # pending, delivered, failed
+    Column("attempt", SmallInteger, nullable=False, server_default=text("0")),  # how many were made
+    Column("attempts", JSONB, nullable=False, server_default=text("'[]'")),  # webhooks.attempt, the oldest first
+    _time("due", now=True),
+    _time("created_at", now=True),
+    _time("finished_at", nullable=True),
+    Index("ix_deliveries_pending", "subscription_id", "customer_id", "id", postgresql_where=text("state = 'pending'")),
+    Index("ix_deliveries_subscription_id_id", "subscription_id", "id"),
+    Index("ix_deliveries_finished_at", "finished_at"),
+    postgresql_with={"fillfactor": "75"},
 )
 
 relay_cursors = Table(

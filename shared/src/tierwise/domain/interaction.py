@@ -7,6 +7,8 @@ from zlib import crc32
 
 import msgspec
 
+from tierwise.domain.updates import Updates
+
 CHANNELS = (
     "web", "email", "sms", "call", "meeting", "chat", "social", "ad", "order", "quote", "survey", "service", "crm",
 )  # fmt: skip
@@ -19,10 +21,11 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     """One interaction as it travels on the stream, JSON-encoded: validated and normalised.
 
     `id` is unique in its `source`; `time` and `received` (its arrival at ingest) are aware and in UTC; `identifiers`
-    maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets);
-    `properties` are of this interaction alone. `links`: whether its identifiers may tie customers together;
-    where not, the strongest one alone says whose it is. Not `scored`: its customer agreed to its being kept, not to
-    its being counted. `batch`: the import that it came with, if any. `quiet`: changes that it causes are not published.
+    maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets), `updates`
+    what it changes of that otherwise; `properties` are of this interaction alone. `links`: whether its identifiers may
+    tie customers together; where not, the strongest one alone says whose it is. Not `scored`: its customer agreed to
+    its being kept, not to its being counted. `batch`: the import that it came with, if any. `quiet`: changes that it
+    causes are not published.
     """
 
     id: str
@@ -33,6 +36,7 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     type: str
     identifiers: dict[str, str]
     attributes: dict[str, Any] = {}
+    updates: Updates | None = None
     properties: dict[str, Any] = {}
     links: bool = True
     scored: bool = True
@@ -56,7 +60,7 @@ def content_of(interaction: Interaction) -> int:
     one = interaction
     time = None if one.time == one.received else one.time
     said = (time, one.channel, one.type, one.identifiers, one.attributes, one.properties, one.scored)
-    return crc32(_canonical(said)) - (1 << 31)
+    return crc32(_canonical(said if one.updates is None else (*said, one.updates))) - (1 << 31)
 
 
 _canonical = msgspec.json.Encoder(order="deterministic").encode

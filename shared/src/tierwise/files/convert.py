@@ -5,7 +5,7 @@ what cannot be read.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -22,12 +22,21 @@ def conversion(value: Column, zone: str | None) -> Callable[[Any], Any]:
     if value.as_ == "list":
         separator = value.separator
         return lambda raw: [part for piece in str(raw).split(separator) if (part := piece.strip())]
-    numeric: dict[str, Callable[[Any], Any]] = {"integer": _integer, "number": _number, "money": _money}
+    numeric: dict[str, Callable[[str], Any]] = {"integer": _integer, "number": _number, "money": _money}
     if value.as_ in numeric:
-        read = numeric[value.as_]
+        plain_read, point = numeric[value.as_], value.decimal
+
+        def read(raw: Any) -> Any:
+            return plain_read(_with_point(str(raw), point))
+
         return (lambda raw: _absolute(read(raw))) if value.absolute else read
     plain: dict[str | None, Callable[[Any], Any]] = {"text": str, "boolean": _boolean, "scalar": _scalar}
     return plain.get(value.as_, _as_it_is)
+
+
+def _with_point(text: str, decimal: str) -> str:
+    """A point before the cents; the other sign parts thousands."""
+    return text if decimal == "." else text.replace(".", "").replace(",", ".")
 
 
 def _absolute(number: Any) -> Any:
@@ -63,6 +72,23 @@ def _boolean(raw: Any) -> bool:
     if text in _FALSE:
         return False
     raise ValueError(f"{text[:80]!r} is neither yes nor no")
+
+
+_ISO = "iso"
+
+
+def _parsed(raw: Any, forms: Sequence[str]) -> datetime:
+    """By the first form that fits."""
+    for form in forms:
+        try:
+            if form in ("epoch_s", "epoch_ms"):
+                return datetime.fromtimestamp(float(raw) / (1000 if form == "epoch_ms" else 1), UTC)
+            if form == _ISO:
+                return datetime.fromisoformat(str(raw))
+            return datetime.strptime(str(raw), form)  # noqa: DTZ007  (the zone follows)
+        except (ValueError, OverflowError, OSError):
+            continue
+    raise ValueError(f"{str(raw)[:80]!r} is no time of the form {' or '.join(forms)}")
 
 
 _CONSTANTS = {"true": True, "false": False}
@@ -109,20 +135,15 @@ def _time_reader(value: Column, zone: str | None) -> Callable[[Any], str]:
     """Answers RFC 3339 with a zone."""
     tz = ZoneInfo(zone) if zone else None
     at = time.fromisoformat(value.at) if value.at else None
-    form = value.format
-    if form in ("epoch_s", "epoch_ms"):
-        divisor = 1000 if form == "epoch_ms" else 1
-        return lambda raw: datetime.fromtimestamp(float(raw) / divisor, UTC).isoformat()
+    forms = (value.format,) if isinstance(value.format, str) else value.format or (_ISO,)
 
     def read(raw: Any) -> str:
         if isinstance(raw, datetime):
             moment = raw
         elif isinstance(raw, date):
             moment = datetime.combine(raw, time())
-        elif form is not None:
-            moment = datetime.strptime(str(raw), form)  # noqa: DTZ007  (the zone follows)
         else:
-            moment = datetime.fromisoformat(str(raw))
+            moment = _parsed(raw, forms)
         if at is not None:
             moment = moment.replace(hour=at.hour, minute=at.minute, second=at.second)
         if moment.tzinfo is None:

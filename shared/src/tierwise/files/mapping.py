@@ -10,13 +10,14 @@
         type: purchase
         properties: {amount: {column: total, as: money}}
 
-A *value* is a constant, a column (`{column: name, ...}`) or parts put together (`{join: [...]}`).
-What is absent (an empty column, a word under `empty`) is left out of the interaction.
+A *value* is a constant, a column (`{column: name, ...}`), a place in a JSON document (`{path: $.call.from, ...}`) or
+parts put together (`{join: [...]}`). What is absent (an empty column, a word under `empty`) is left out of the
+interaction.
 """
 
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import available_timezones
 
 import yaml
@@ -29,13 +30,19 @@ from pydantic import (
     Field,
     Tag,
     ValidationError,
+    WithJsonSchema,
     model_validator,
 )
 
 from tierwise.domain.document import load_yaml
+from tierwise.files.json_path import check_path, is_relative
 
 Scalar = bool | int | float | str
-Text = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value)]
+Text = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) in (int, float) else value),
+    WithJsonSchema({"type": ["string", "number"]}),
+]
 
 
 class MappingError(Exception):
@@ -57,32 +64,56 @@ def _known_encoding(encoding: str) -> str:
 
 
 Zone = Annotated[str, AfterValidator(_known_zone)]
+JsonPath = Annotated[str, AfterValidator(check_path)]
+
+ROW = "(row)"
+"""A column that every file has: what tells a row from all others of its file, in whatever order they stand."""
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
 
 
-class Column(_Part):
-    """What stands in a column.
+class Place(_Part):
+    """Where a value stands: in a column, or in the first one of several that the file has and that is not empty; or
+    in a JSON document. A path that selects many gives the list of them."""
 
-    `as`: how the text is read. money: a decimal string, thousands separators and currency signs taken away;
-    list: cut at `separator`; scalar: a number, true or false where the text is one.
+    column: Text | Annotated[tuple[Text, ...], Field(min_length=1)] | None = None
+    path: JsonPath | None = None
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if (self.column is None) == (self.path is None):
+            raise ValueError("write either `column` or `path`: where does the value stand?")
+        return self
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,) if isinstance(self.column, str) else self.column or ()
+
+
+class Column(Place):
+    """What stands in a column, or at a path.
+
+    `as`: how the text is read. money: a decimal string, thousands separators and currency signs taken away (`decimal`:
+    what stands before the cents); list: cut at `separator`; scalar: a number, true or false where the text is one.
     `map`: replaces one text by another value; a text that is not in it rejects the row unless `otherwise` says
     what it becomes. `default`: stands in for an absent one.
-    `format`, `at`, `zone`: of a time (strptime's letters, or epoch_s, epoch_ms; `at` is the time of day of a
-    date without one). `share`: a number is divided among the repeats of the interaction, so that their sum is
-    the column's. `absolute`: without its sign.
+    `format`, `at`, `zone`: of a time (strptime's letters, iso, epoch_s or epoch_ms, or several to be tried in turn;
+    `at` is the time of day of a date without one). `ago`: so many days, or months of 30, before the import.
+    `share`: a number is divided among the repeats of the interaction, so that their sum is the column's.
+    `absolute`: without its sign.
     """
 
-    column: str
     as_: Literal["text", "integer", "number", "money", "boolean", "list", "time", "scalar"] | None = Field(
         None, alias="as"
     )
     map: dict[Text, Scalar | list[Scalar]] | None = None
     otherwise: Scalar | None = None
     default: Scalar | None = None
-    format: str | None = None
+    format: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    ago: Literal["days", "months"] | None = None
+    decimal: Literal[".", ","] = "."
     at: str | None = Field(None, pattern=r"^([01]\d|2[0-3]):[0-5]\d(:[0-5]\d)?$")
     zone: Zone | None = None
     separator: str = ","
@@ -124,10 +155,9 @@ Value = Annotated[
 ]
 
 
-class Test(_Part):
-    """True when all that is written holds of the column. Texts are compared as written, after trimming."""
+class Test(Place):
+    """True when all that is written holds of what stands there. Texts are compared as written, after trimming."""
 
-    column: str
     is_: Text | None = Field(None, alias="is")
     in_: list[Text] | None = Field(None, alias="in", min_length=1)
     present: bool | None = None
@@ -168,16 +198,17 @@ Condition = Annotated[
 ]
 
 
-class Repeat(_Part):
-    """The interaction happened as many times as the column says, at most `at_most` of which are made."""
+class Repeat(Place):
+    """The interaction happened as many times as stands there, at most `at_most` of which are made."""
 
-    column: str
     at_most: int = Field(ge=1, le=500)
 
 
 class Entry(_Part):
-    """One interaction of a row. What it does not say is taken from the mapping's own `time` and `identifiers`."""
+    """One interaction of a row. What it does not say is taken from the mapping's own `time` and `identifiers`. `each`:
+    one for each element that the path selects, of which paths that begin with @ tell."""
 
+    each: JsonPath | None = None
     when: Condition | None = None
     id: Value | None = None
     time: Value | None = None
@@ -190,7 +221,8 @@ class Entry(_Part):
 
 
 class Mapping(_Part):
-    """A whole mapping. `delimiter` absent: found in the first line. `columns`: names in the place of the header's."""
+    """A whole mapping. `delimiter` absent: found in the first line. `columns`: names in the place of the header's.
+    `missing`: whether columns that the file has not are an error, or empty; some are needed in any case."""
 
     about: str = ""
     format: Literal["csv", "whitespace", "ndjson", "parquet"] = "csv"
@@ -198,6 +230,7 @@ class Mapping(_Part):
     delimiter: str | None = Field(None, min_length=1, max_length=1)
     header: bool = True
     columns: tuple[str, ...] | None = Field(None, min_length=1)
+    missing: Literal["error", "empty"] = "error"
     empty: frozenset[Text] = frozenset()
     zone: Zone | None = None
     time: Value | None = None
@@ -213,37 +246,17 @@ class Mapping(_Part):
         for number, entry in enumerate(self.interactions):
             if entry.time is None and self.time is None:
                 raise ValueError(f"interactions[{number}] has no `time` (for the moment of the import: `time: import`)")
+            if entry.each is not None and is_relative(entry.each):
+                raise ValueError(f"interactions[{number}].each is of the document: begin it with $")
             if not (entry.identifiers or self.identifiers):
                 raise ValueError(f"interactions[{number}] has no `identifiers`: nobody could say whose it is")
         return self
 
 
-def native_mapping(columns: tuple[str, ...]) -> Mapping:
-    """For a table whose columns are named as the native form is, with dots: id, time, channel, type, identifiers.email,
-    attributes.region, properties.amount. Raises MappingError when they are not."""
-    entry: dict[str, Any] = {"identifiers": {}, "attributes": {}, "properties": {}}
-    for column in columns:
-        group, dot, name = column.partition(".")
-        if column == "time":
-            entry[column] = {"column": column, "as": "time"}
-        elif column in ("id", "channel", "type"):
-            entry[column] = {"column": column}
-        elif dot and group in ("attributes", "properties"):
-            entry[group][name] = {"column": column, "as": "money" if column == "properties.amount" else "scalar"}
-        elif dot and group == "identifiers":
-            entry[group][name] = {"column": column, "as": "text"}
-        else:
-            raise MappingError(
-                f"the column {column!r} is none of id, time, channel, type, identifiers.*, attributes.*, properties.*: "
-                f"say with --mapping what it means (ready ones: {', '.join(ready_mappings())})"
-            )
-    missing = [name for name in ("channel", "type") if name not in entry]
-    if missing or not entry["identifiers"]:
-        raise MappingError(
-            f"the file has no column {', '.join(missing) or 'identifiers.*'}: say with --mapping what stands for it"
-        )
-    entry.setdefault("time", "import")
-    return Mapping.model_validate({"interactions": [entry]})
+def mapping_schema() -> dict[str, Any]:
+    """JSON Schema (2020-12) of mapping files, for editors. What depends on several words is told by `parse_mapping`."""
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "Tierwise mapping"}
+    return Mapping.model_json_schema(by_alias=True) | head
 
 
 def ready_mappings() -> list[str]:

@@ -10,9 +10,10 @@ import msgspec
 from tierwise.domain.claim import Admitted, Terms, read_claim
 from tierwise.domain.interaction import encode
 from tierwise.domain.rejection import InvalidInteraction
-from tierwise.files.apply import Mapper
+from tierwise.files.apply import Mapper, Row, row_of
+from tierwise.files.mapping import ROW
 from tierwise.files.ordinals import Ordinals
-from tierwise.files.read import Line, flat
+from tierwise.files.read import Line
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +39,24 @@ class Preparer:
     """Answers, for each line, its interactions or why there are none: all or nothing of a line.
 
     `mapper` None: lines are NDJSON in the native form. A row without id is keyed by its content and its ordinal
-    among equal rows, and by channel, type and number where it gives several interactions.
+    among equal rows, and by channel, type and number where it gives several interactions. `batch`: of the import.
     """
 
     def __init__(
-        self, mapper: Mapper | None, ordinals: Ordinals, terms: Terms, *, item_bytes_max: int, quiet: bool
+        self,
+        mapper: Mapper | None,
+        ordinals: Ordinals,
+        terms: Terms,
+        *,
+        item_bytes_max: int,
+        batch: str | None = None,
+        quiet: bool = False,
     ) -> None:
         self._mapper = mapper
         self._ordinals = ordinals
         self._terms = terms
         self._item_bytes_max = item_bytes_max
+        self._batch = batch
         self._quiet = quiet
 
     def __call__(self, line: Line) -> Sequence[Admitted] | Rejected:
@@ -63,10 +72,8 @@ class Preparer:
         if len(claim) > self._item_bytes_max:
             raise InvalidInteraction("too_large", None, f"More than {self._item_bytes_max} bytes")
         admitted = read_claim(claim, self._terms)
-        if not self._quiet:
-            return admitted
-        interaction = msgspec.structs.replace(admitted.interaction, quiet=True)
-        return Admitted(interaction, encode(interaction), admitted.recognisable)
+        interaction = msgspec.structs.replace(admitted.interaction, batch=self._batch, quiet=self._quiet)
+        return admitted._replace(interaction=interaction, encoded=encode(interaction))
 
     def _native(self, content: bytes) -> Iterator[bytes]:
         try:
@@ -81,16 +88,18 @@ class Preparer:
         yield b'{"id":"%b"%b%b' % (identity, b"" if content[1:].lstrip() == b"}" else b",", content[1:])
 
     def _mapped(self, mapper: Mapper, line: Line) -> Iterator[bytes]:
-        values = line.values
-        if values is None:
+        if line.values is not None:
+            row = Row(line.values, line.document)
+        else:
             try:
-                values = flat(_object.decode(line.content))
+                row = row_of(_object.decode(line.content))
             except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
                 raise InvalidInteraction("malformed", None, f"is no JSON object: {error}") from None
         row_hash = self._hash(line.content)
         ordinal = self._ordinals.next(row_hash)
+        row.values[ROW] = _identity(row_hash, ordinal, "", "", 0)
         numbers: dict[tuple[str, str], int] = {}
-        for claim in mapper(values):
+        for claim in mapper(row):
             if "id" not in claim:
                 kind = (str(claim.get("channel")), str(claim.get("type")))
                 numbers[kind] = number = numbers.get(kind, -1) + 1

@@ -16,6 +16,7 @@ import msgspec
 import pyarrow
 import pyarrow.parquet
 
+from tierwise.files.flat import flat
 from tierwise.files.mapping import Mapping
 
 LINE_BYTES_MAX = 1 << 20
@@ -30,11 +31,13 @@ class UnreadableFile(Exception):  # noqa: N818
 @dataclass(frozen=True, slots=True)
 class Line:
     """A row as it stands in the file. `number`: its line (of Parquet its row), counted from 1. `content`: the bytes by
-    which equal rows are known. Either `values` (by column; of NDJSON none, `content` is the object) or `fault`."""
+    which equal rows are known. Either `values` (by column; of NDJSON none, `content` is the object) or `fault`.
+    `document`: of Parquet the row as it is nested."""
 
     number: int
     content: bytes
     values: dict[str, Any] | None = None
+    document: dict[str, Any] | None = None
     fault: str | None = None
 
 
@@ -193,18 +196,7 @@ class Rows:
             for values in batch.to_pylist():
                 self._rows_done += 1
                 content = msgspec.json.encode(list(values.values()), enc_hook=str)
-                yield Line(self._rows_done, content, flat(values))
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested objects as columns whose names are joined by dots."""
-    columns: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, dict):
-            columns |= flat(value, f"{prefix}{name}.")
-        else:
-            columns[prefix + name] = value
-    return columns
+                yield Line(self._rows_done, content, flat(values), values)
 
 
 def _leaves(fields: Iterable[pyarrow.Field], prefix: str = "") -> Iterator[str]:

@@ -17,7 +17,7 @@ REJECTIONS_SHOWN = 10
 
 @dataclass(slots=True)
 class Rejections:
-    """The first ones are shown, all are written where a file was named."""
+    """Rows that do not count, and why: the first ones are shown, all are written where a file was named."""
 
     console: Console
     file: TextIO | None = None

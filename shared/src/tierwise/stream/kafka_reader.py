@@ -103,7 +103,8 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
                 return []
             if not self.assigned():
                 try:
-                    await asyncio.wait_for(self._changed.wait(), wait_s)
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
                 except TimeoutError:
                     continue
 
@@ -251,7 +252,8 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self._away = None
             while not self._replace.is_set() and await self._topic_is_the_same():
                 try:
-                    await asyncio.wait_for(self._replace.wait(), _TOPIC_CHECK_S)
+                    async with asyncio.timeout(_TOPIC_CHECK_S):
+                        await self._replace.wait()
                 except TimeoutError:
                     continue
         finally:

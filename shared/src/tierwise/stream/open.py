@@ -15,10 +15,15 @@ def open_stream(settings: Settings, engine: AsyncEngine, vault: Vault) -> Stream
     Connects when it is first used, so that a service starts, and says that it is not ready, while the stream is
     away. Use as an async context manager.
     """
-    if settings.kafka_bootstrap_servers:
-        return KafkaStream(
-            settings.kafka_bootstrap_servers,
-            replication_factor=settings.stream_replication_factor,
-            retention_hours=settings.stream_retention_hours,
-        )
-    return PostgresStream(engine, vault, retention_hours=settings.stream_retention_hours)
+    return kafka_stream(settings) or PostgresStream(engine, vault, retention_hours=settings.stream_retention_hours)
+
+
+def kafka_stream(settings: Settings) -> KafkaStream | None:
+    """None where its bootstrap servers are not set. The same in use."""
+    if not settings.kafka_bootstrap_servers:
+        return None
+    return KafkaStream(
+        settings.kafka_bootstrap_servers,
+        replication_factor=settings.stream_replication_factor,
+        retention_hours=settings.stream_retention_hours,
+    )

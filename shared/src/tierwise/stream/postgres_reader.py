@@ -108,7 +108,8 @@ class PostgresReader:
             if slices or wait_s <= 0:
                 return slices
             try:
-                await asyncio.wait_for(self._something_to_read.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await self._something_to_read.wait()
             except TimeoutError:
                 continue
 
@@ -279,7 +280,9 @@ class PostgresReader:
 
     async def _wait_for_change(self) -> None:
         try:
-            await asyncio.wait_for(self._group_changed.wait(), BEAT_S)
+            # wait_for of Python 3.11 loses a cancellation that comes at the same moment as the event.
+            async with asyncio.timeout(BEAT_S):
+                await self._group_changed.wait()
         except TimeoutError:
             return
 

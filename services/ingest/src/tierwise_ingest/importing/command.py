@@ -2,57 +2,26 @@
 
 import asyncio
 import sys
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import islice
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from time import monotonic
 from typing import Annotated
-from uuid import uuid4
 
 import msgspec
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tierwise.db import migrate
-from tierwise.db.engine import open_engine
-from tierwise.db.tables import sources
-from tierwise.domain.claim import Terms
-from tierwise.domain.source import BACKEND, Source, Trust
-from tierwise.files.apply import Mapper, mapper_for
-from tierwise.files.mapping import Mapping, MappingError, load_mapping, ready_mappings
-from tierwise.files.ordinals import Ordinals
-from tierwise.files.prepare import Preparer, Rejected
-from tierwise.files.read import Rows, UnreadableFile, form_of
-from tierwise.files.report import Rejections, reading_progress
-from tierwise.security.personal import open_vault
+from tierwise.files.mapping import MappingError, load_mapping, mapping_schema, ready_mappings
+from tierwise.files.read import UnreadableFile, form_of
+from tierwise.problem import NotFound
 from tierwise.settings import Settings
-from tierwise.stream.open import open_stream
-from tierwise.stream.port import Stream, StreamUnavailable
-from tierwise.stream.topics import INTERACTIONS
-from tierwise_ingest.importing.run import Counts, NotScored, import_rows, wait_until_scored
-
-DRY_RUN_ROWS = 5
-SCORING_PATIENCE_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the command line asked for. `moment`: what the mapping's `time: import` means, aware."""
-
-    file: Path
-    source: str
-    mapping: Mapping | None
-    moment: datetime
-    quiet: bool
-    wait: bool
-    batch_size: int
-    errors: Path | None
+from tierwise.stream.port import StreamUnavailable
+from tierwise.table import show, show_json
+from tierwise_ingest.importing.batches import Stored, batch_of, fault_of, stored_batches
+from tierwise_ingest.importing.job import Request, import_file, opened, show_first, undo
+from tierwise_ingest.importing.run import Counts, NotScored
 
 
 def register(app: typer.Typer) -> None:
@@ -60,8 +29,12 @@ def register(app: typer.Typer) -> None:
 
 
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV, whitespace-separated, NDJSON or Parquet; .gz too", dir_okay=False)],
-    source: Annotated[str, typer.Option(help="The source's name; made when it is new", show_default=False)],
+    file: Annotated[
+        Path | None, typer.Argument(help="CSV, whitespace-separated, NDJSON or Parquet; .gz too", dir_okay=False)
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The source; made when it is new", show_default=False)
+    ] = None,
     mapping: Annotated[
         str | None,
         typer.Option(help=f"How rows become interactions: a YAML file, or {', '.join(ready_mappings())}"),
@@ -73,165 +46,153 @@ def import_(
             formats=["%Y-%m-%dT%H:%M:%S%z", "%Y-%m-%d"],
         ),
     ] = None,
+    batch: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="What the import is called; made of the file's name and date when absent"),
+    ] = None,
+    undo_: Annotated[
+        str | None, typer.Option("--undo", metavar="BATCH", help="Take an import back; twice does no more than once")
+    ] = None,
+    replace: Annotated[
+        str | None, typer.Option(metavar="BATCH", help="Take an import back, then import FILE in its place")
+    ] = None,
+    batches: Annotated[bool, typer.Option("--batches", help="Show the imports that there are")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Changes are recorded but not published")] = False,
-    wait: Annotated[bool, typer.Option("--wait", help="Until scoring has passed what was imported")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Until scoring has passed what was sent")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=100_000, help="Rows in one append")] = 2_000,
     errors: Annotated[
-        Path | None, typer.Option(help="Write every rejected row here, as NDJSON", dir_okay=False)
+        Path | None,
+        typer.Option(
+            help="Write every row that is rejected, or repeats an id wrongly, here, as NDJSON", dir_okay=False
+        ),
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the first rows as they would be read")] = False,
+    schema: Annotated[
+        bool, typer.Option("--mapping-schema", help="Print the JSON Schema of mapping files, for editors")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="The result as JSON")] = False,
 ) -> None:
-    """Import interactions from a file through the stream. Safe to run again.
+    """Import interactions from a file through the stream, or take an import back. Safe to run again.
 
     A row without an id is keyed by its content and its ordinal among equal rows, so the same file, shuffled or in other
-    batches, gives the same interactions. A row whose content changed is another row.
+    batches, gives the same interactions. A row whose content changed is another row. What repeats an id with another
+    content changes nothing, and is told.
+
+    Every import has a name. `--undo` takes what it brought first out again, and the customers whom it touched are
+    as if it had never been; those of whom nothing else is known are gone.
     """
     console = Console(stderr=True)
-    moment = time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+    with _told(console):
+        if schema:
+            show_json(mapping_schema())
+        elif batches:
+            show([one._asdict() for one in asyncio.run(_stored())], as_json=json)
+        elif undo_ is not None:
+            _forbid(file, "--undo takes no FILE: to put another one in its place, --replace BATCH FILE")
+            _report_undone(undo_, asyncio.run(undo(undo_, Settings(), console, quiet=quiet, wait=wait)), json=json)
+        else:
+            if file is None:
+                raise typer.BadParameter("which file? `tierwise import FILE --source NAME`", param_hint="FILE")
+            if source is None:
+                raise typer.BadParameter("whose data is it? `--source NAME`, as shop or crm", param_hint="--source")
+            if batch is not None and replace is not None:
+                raise typer.BadParameter("--replace BATCH names the batch already", param_hint="--batch")
+            moment = time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+            request = Request(
+                file,
+                source,
+                load_mapping(mapping) if mapping else None,
+                moment,
+                _named(replace or batch, file),
+                replace is not None,
+                quiet,
+                wait,
+                batch_size,
+                errors,
+            )
+            _import(request, console, dry_run=dry_run, json=json)
+
+
+@contextmanager
+def _told(console: Console) -> Iterator[None]:
+    """What is wrong is said, in red, and makes the exit status."""
     try:
-        request = Request(
-            file,
-            source,
-            load_mapping(mapping) if mapping else None,
-            moment or datetime.now(UTC),
-            quiet,
-            wait,
-            batch_size,
-            errors,
-        )
-        form = form_of(file, request.mapping)
-    except (MappingError, UnreadableFile) as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    settings = Settings()
-    try:
-        if dry_run:
-            _show_first(request, form, settings)
-            return
-        started = monotonic()
-        counts = asyncio.run(_run(request, form, settings, console))
-    except MappingError as error:
-        console.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(2) from None
-    except (UnreadableFile, StreamUnavailable, NotScored) as error:
+        yield
+    except (MappingError, UnreadableFile, StreamUnavailable, NotScored, NotFound) as error:
         console.print(f"{error}{_advice(error)}", style="red", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(1) from None
-    _report(counts, monotonic() - started, json=json)
-    if counts.rejected and not counts.accepted:
-        raise typer.Exit(1)
+        raise typer.Exit(2 if isinstance(error, MappingError) else 1) from None
 
 
 def _advice(error: Exception) -> str:
     if isinstance(error, NotScored):
-        return ": is `tierwise scoring` (or `tierwise up`) running? The import itself is done."
+        return (
+            ": is `tierwise scoring` (or `tierwise up`) running? What was sent is on the stream; where a file was to "
+            "replace a batch and is not counted as imported yet, run the command again."
+        )
     if isinstance(error, StreamUnavailable):
-        return ": the stream is away. What was appended stays; run the import again when it is back."
+        return ": the stream is away. What was appended stays; run the command again when it is back."
     return ""
 
 
-async def _run(request: Request, form: str, settings: Settings, console: Console) -> Counts:
-    async with AsyncExitStack() as stack:
-        # The file first: what is wrong with it is told before anything is connected to.
-        rows = stack.enter_context(Rows(request.file, request.mapping, form=form))
-        mapper = mapper_for(rows.columns, request.mapping, moment=request.moment)
-        engine = await stack.enter_async_context(open_engine(settings))
-        await migrate.check(engine)
-        vault = await open_vault(engine, settings)
-        stream = await stack.enter_async_context(open_stream(settings, engine, vault))
-        source = await _source_named(engine, request.source)
-        terms = _terms(source, settings, content_key=vault.key_hash("ids made from content"))
-        with (
-            Ordinals() as ordinals,
-            Rejections.opened(request.errors, console) as rejections,
-            reading_progress(console) as progress,
-        ):
-            task = progress.add_task(request.file.name, total=rows.size_bytes)
-            counts = await import_rows(
-                rows,
-                _preparer(mapper, ordinals, terms, request, settings),
-                stream=stream,
-                vault=vault,
-                batch_size=request.batch_size,
-                rejected=rejections.add,
-                progressed=lambda _: progress.update(task, completed=rows.done_bytes()),
-            )
-        if request.wait:
-            await _wait(engine, stream, console)
-        return counts
+def _forbid(given: object, why: str) -> None:
+    if given is not None:
+        raise typer.BadParameter(why)
 
 
-def _terms(source: Source, settings: Settings, *, content_key: bytes = b"") -> Terms:
-    days = settings.deduplication_horizon_days
-    return Terms(
-        source=source,
-        received=datetime.now(UTC),
-        new_id=lambda: uuid4().hex,
-        horizon=None if days is None else timedelta(days=days),
-        depth_max=settings.ingest_depth_max,
-        content_key=content_key,
-    )
+def _named(name: str | None, file: Path) -> str:
+    """The name of the batch. Raises UnreadableFile."""
+    if name is None:
+        try:
+            return batch_of(file)
+        except OSError as error:
+            raise UnreadableFile(f"{file} cannot be read: {error.strerror}") from None
+    if fault := fault_of(name):
+        raise typer.BadParameter(fault, param_hint="--batch")
+    return name
 
 
-def _preparer(
-    mapper: Mapper | None, ordinals: Ordinals, terms: Terms, request: Request, settings: Settings
-) -> Preparer:
-    return Preparer(mapper, ordinals, terms, item_bytes_max=settings.ingest_item_bytes_max, quiet=request.quiet)
+async def _stored() -> list[Stored]:
+    async with opened(Settings()) as place:
+        return await stored_batches(place.engine)
 
 
-async def _source_named(engine: AsyncEngine, name: str) -> Source:
-    """The source of that name, made as a trusted one of the organisation's own when it is new."""
-    async with engine.begin() as connection:
-        new = insert(sources).values(name=name, trust=msgspec.to_builtins(BACKEND))
-        await connection.execute(new.on_conflict_do_nothing(index_elements=["name"]))
-        found = await connection.execute(select(sources.c.id, sources.c.trust).where(sources.c.name == name))
-        number, trust = found.one()
-    return Source(id=number, name=name, trust=msgspec.convert(trust, Trust))
+def _import(request: Request, console: Console, *, dry_run: bool, json: bool) -> None:
+    try:
+        form = form_of(request.file, request.mapping)
+    except UnreadableFile as error:
+        raise typer.BadParameter(str(error), param_hint="FILE") from None
+    if dry_run:
+        show_first(request, form, Settings())
+        return
+    started = monotonic()
+    counts = asyncio.run(import_file(request, form, Settings(), console))
+    _report(request.batch, counts, monotonic() - started, json=json)
+    if counts.rejected and not counts.accepted:
+        raise typer.Exit(1)
 
 
-async def _wait(engine: AsyncEngine, stream: Stream, console: Console) -> None:
-    ends = dict(await stream.ends(INTERACTIONS))
-    with Progress(
-        TextColumn("scoring"), BarColumn(), MofNCompleteColumn(),
-        console=console, transient=True, disable=not console.is_terminal,
-    ) as progress:  # fmt: skip
-        task = progress.add_task("scoring", total=None)
-        await wait_until_scored(
-            engine,
-            ends,
-            patience_s=SCORING_PATIENCE_S,
-            progressed=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-
-
-def _show_first(request: Request, form: str, settings: Settings) -> None:
-    """The first rows as interactions, indented JSON on stdout; nothing is opened but the file."""
-    source = Source(id=0, name=request.source, trust=BACKEND)
-    with Rows(request.file, request.mapping, form=form) as rows, Ordinals() as ordinals:
-        preparer = _preparer(
-            mapper_for(rows.columns, request.mapping, moment=request.moment),
-            ordinals,
-            _terms(source, settings),
-            request,
-            settings,
-        )
-        for line in islice(rows, DRY_RUN_ROWS):
-            outcome = preparer(line)
-            shown: dict[str, object] = {"line": line.number}
-            if isinstance(outcome, Rejected):
-                shown["rejected"] = outcome
-            else:
-                shown["interactions"] = [interaction for interaction, _, _ in outcome]
-            sys.stdout.write(msgspec.json.format(msgspec.json.encode(shown), indent=2).decode() + "\n")
-
-
-def _report(counts: Counts, seconds: float, *, json: bool) -> None:
+def _report(batch: str, counts: Counts, seconds: float, *, json: bool) -> None:
     if json:
-        result = {"rows": counts.rows, "accepted": counts.accepted, "rejected": counts.rejected}
+        result = {"batch": batch, **{name: getattr(counts, name) for name in counts.__slots__}}
         sys.stdout.write(msgspec.json.encode(result | {"seconds": round(seconds, 2)}).decode() + "\n")
         return
     rate = counts.rows / seconds if seconds else 0.0
-    sys.stdout.write(
+    typer.echo(
         f"{counts.rows:,} rows: {counts.accepted:,} interactions accepted, {counts.rejected:,} rows rejected, "
-        f"in {seconds:.1f} s ({rate:,.0f} rows/s)\n"
+        f"in {seconds:.1f} s ({rate:,.0f} rows/s)"
     )
+    if counts.known:
+        typer.echo(
+            f"{counts.known:,} of them repeat an id that stood there before and change nothing; "
+            f"{counts.conflicting:,} do so with another content."
+        )
+    typer.echo(f'Batch: {batch} (to take it back: tierwise import --undo "{batch}")')
+
+
+def _report_undone(batch: str, stored: int, *, json: bool) -> None:
+    if json:
+        sys.stdout.write(msgspec.json.encode({"batch": batch, "interactions": stored}).decode() + "\n")
+    elif stored:
+        typer.echo(f"{batch}: {stored:,} interactions are taken back; whom they touched is folded again.")
+    else:
+        typer.echo(f"{batch}: nothing is stored of it; what may still be on its way will not count.")

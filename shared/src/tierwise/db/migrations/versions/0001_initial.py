@@ -13,6 +13,15 @@ down_revision = None
 def upgrade() -> None:
     op.execute("CREATE SEQUENCE customer_ids")
     op.create_table(
+        "batches",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("retracted_before", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("cleared_before", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_batches"),
+        sa.UniqueConstraint("name", name="uq_batches_name"),
+    )
+    op.create_table(
         "changes",
         sa.Column("customer_id", sa.BigInteger(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),
@@ -27,6 +36,7 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("rulebook_id", sa.Integer(), nullable=False),
+        sa.Column("cuts", sa.Integer(), nullable=True),
         sa.Column("cause", sa.Text(), nullable=False),
         sa.Column("interaction", sa.Text(), nullable=True),
         sa.Column("source_id", sa.Integer(), nullable=True),
@@ -34,6 +44,7 @@ def upgrade() -> None:
         sa.Column("quiet", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "sequence", name="pk_changes"),
     )
+    op.create_index("ix_changes_recorded_at", "changes", ["recorded_at"], unique=False, postgresql_using="brin")
     op.create_index("ix_changes_shard_id", "changes", ["shard", "id"], unique=False)
     op.create_index("ix_changes_shard_xid", "changes", ["shard", "xid", "id"], unique=False)
     op.create_table(
@@ -58,6 +69,7 @@ def upgrade() -> None:
         sa.Column("attributes", sa.LargeBinary(), nullable=False),
         sa.Column("result", sa.LargeBinary(), nullable=False),
         sa.Column("rulebook_id", sa.Integer(), nullable=False),
+        sa.Column("cuts", sa.Integer(), nullable=True),
         sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen", sa.DateTime(timezone=True), nullable=False),
         sa.Column("stage_since", sa.Date(), nullable=False),
@@ -105,6 +117,7 @@ def upgrade() -> None:
         "interaction_keys",
         sa.Column("key", Hash128(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
+        sa.Column("content", sa.Integer(), nullable=False),
         sa.PrimaryKeyConstraint("key", name="pk_interaction_keys"),
     )
     op.create_table(
@@ -113,6 +126,7 @@ def upgrade() -> None:
         sa.Column("time", sa.DateTime(timezone=True), nullable=False),
         sa.Column("key", Hash128(), nullable=False),
         sa.Column("source_id", sa.Integer(), nullable=False),
+        sa.Column("batch_id", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
         sa.Column("type", sa.Text(), nullable=False),
@@ -120,6 +134,13 @@ def upgrade() -> None:
         sa.Column("identifiers", postgresql.ARRAY(Hash128()), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "time", "key", name="pk_interactions"),
+    )
+    op.create_index(
+        "ix_interactions_batch_id",
+        "interactions",
+        ["batch_id", "customer_id"],
+        unique=False,
+        postgresql_where=sa.text("batch_id <> 0"),
     )
     op.create_table(
         "keyring",
@@ -147,6 +168,18 @@ def upgrade() -> None:
     )
     op.create_index("ix_reviews_due", "reviews", ["due"], unique=False)
     op.create_table(
+        "audit",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("reader", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), nullable=True),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
+    )
+    op.create_index("ix_audit_at", "audit", ["at"], unique=False)
+    op.create_index("ix_audit_customer_id", "audit", ["customer_id", "id"], unique=False)
+    op.create_table(
         "rulebooks",
         sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
         sa.Column("version", sa.Text(), nullable=False),
@@ -162,7 +195,9 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("trust", postgresql.JSONB(), nullable=False),
+        sa.Column("intake", postgresql.JSONB(), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("id", name="pk_sources"),
         sa.UniqueConstraint("name", name="uq_sources_name"),
     )
@@ -213,12 +248,37 @@ def upgrade() -> None:
         sa.Column("hash", sa.LargeBinary(), nullable=False),
         sa.Column("source_id", sa.Integer(), nullable=True),
         sa.Column("scopes", postgresql.ARRAY(sa.Text()), nullable=False),
+        sa.Column("rate_per_s", sa.Float(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name="fk_keys_source_id"),
         sa.PrimaryKeyConstraint("id", name="pk_keys"),
         sa.UniqueConstraint("hash", name="uq_keys_hash"),
     )
+    op.create_table(
+        "cuts",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("rulebook_id", sa.Integer(), nullable=False),
+        sa.Column("close", sa.Date(), nullable=False),
+        sa.Column("scores", postgresql.ARRAY(sa.Integer()), nullable=False),
+        sa.Column("customers", sa.BigInteger(), nullable=False),
+        sa.Column("quiet", sa.Boolean(), nullable=False),
+        sa.Column("taken_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.ForeignKeyConstraint(["rulebook_id"], ["rulebooks.id"], name="fk_cuts_rulebook_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_cuts"),
+    )
+    op.create_index("ix_cuts_rulebook_id", "cuts", ["rulebook_id"], unique=False)
+    op.create_table(
+        "source_secrets",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("source_id", sa.Integer(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["source_id"], ["sources.id"], name="fk_source_secrets_source_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_source_secrets"),
+    )
+    op.create_index("ix_source_secrets_source_id", "source_secrets", ["source_id"], unique=False)
     op.create_table(
         "stream_heads",
         sa.Column("topic", sa.Integer(), nullable=False),
@@ -241,3 +301,86 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name="pk_stream_members"),
     )
+    op.create_table(
+        "subscriptions",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("url", sa.Text(), nullable=False),
+        sa.Column("description", sa.Text(), nullable=False),
+        sa.Column("filters", postgresql.JSONB(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=True),
+        sa.Column("enabled", sa.Boolean(), nullable=False),
+        sa.Column("disabled_reason", sa.Text(), nullable=True),
+        sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("paused_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("window_from", Xid8(), nullable=False),
+        sa.Column("window_to", Xid8(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_subscriptions"),
+        postgresql_with={"fillfactor": "50"},
+    )
+    op.create_table(
+        "subscription_secrets",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("subscription_id", sa.Text(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("retired_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscriptions.id"],
+            name="fk_subscription_secrets_subscription_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_subscription_secrets"),
+    )
+    op.create_index(
+        "ix_subscription_secrets_subscription_id", "subscription_secrets", ["subscription_id"], unique=False
+    )
+    op.create_table(
+        "subscription_replays",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("subscription_id", sa.Text(), nullable=False),
+        sa.Column("since", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("after_id", sa.BigInteger(), nullable=False),
+        sa.Column("last_id", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"],
+            ["subscriptions.id"],
+            name="fk_subscription_replays_subscription_id",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_subscription_replays"),
+    )
+    op.create_index(
+        "ix_subscription_replays_subscription_id", "subscription_replays", ["subscription_id"], unique=False
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("subscription_id", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), nullable=True),
+        sa.Column("sequence", sa.Integer(), nullable=True),
+        sa.Column("state", sa.Text(), server_default=sa.text("'pending'"), nullable=False),
+        sa.Column("attempt", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
+        sa.Column("attempts", postgresql.JSONB(), server_default=sa.text("'[]'"), nullable=False),
+        sa.Column("due", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["subscription_id"], ["subscriptions.id"], name="fk_deliveries_subscription_id", ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        postgresql_with={"fillfactor": "75"},
+    )
+    op.create_index("ix_deliveries_finished_at", "deliveries", ["finished_at"], unique=False)
+    op.create_index(
+        "ix_deliveries_pending",
+        "deliveries",
+        ["subscription_id", "customer_id", "id"],
+        unique=False,
+        postgresql_where=sa.text("state = 'pending'"),
+    )
+    op.create_index("ix_deliveries_subscription_id_id", "deliveries", ["subscription_id", "id"], unique=False)
