@@ -109,7 +109,7 @@ def format_storage(libs: Path, properties: Path) -> None:
     if (properties.parent / "log" / "meta.properties").exists():
         return
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    how = ("format", "--standalone", "--cluster-id", cluster_id, "--config", str(properties))
+    how = ("format", "--standalone", f"--cluster-id={cluster_id}", "--config", str(properties))  # may begin with "-"
     tool = _command(libs, "kafka.tools.StorageTool", *how, scratch=properties.parent, memory="128m")
     outcome = subprocess.run(tool, capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:

@@ -15,6 +15,7 @@ from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.ledger import Ledgers
 from tierwise.domain.review import next_review
 from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.rulebook.book import activity_name
 from tierwise_scoring.customers import Written, write_customers
 from tierwise_scoring.facets import facets_of
 from tierwise_scoring.reviews import due_at, write_reviews
@@ -23,14 +24,15 @@ ROWS: Final = 33
 _PAGE: Final = 5_000
 
 
-async def store_population(engine: AsyncEngine, customers: int) -> None:
-    """By the rulebook in force, classified now. Without interactions: they cannot be folded again."""
+async def store_population(engine: AsyncEngine, customers: int, now: datetime | None = None) -> None:
+    """By the rulebook in force, classified at `now` (None: now). Without interactions: they cannot be folded again."""
     rulebooks, draw = Rulebooks(), np.random.default_rng(7)
-    now = datetime.now(UTC)
+    now = now or datetime.now(UTC)
     for first in range(0, customers, _PAGE):
         ids = list(range(first + 1, min(first + _PAGE, customers) + 1))
         async with engine.begin() as connection:
-            rulebook_id, rulebook, _ = await rulebooks.in_force(connection)
+            in_force = await rulebooks.in_force(connection)
+            rulebook = in_force.rulebook
             today = rulebook.days.day_of(now)
             ledgers = drawn(draw, len(ids), today, rulebook)
             columns = attribute_columns([{}] * len(ids), rulebook)
@@ -51,7 +53,7 @@ async def store_population(engine: AsyncEngine, customers: int) -> None:
                     facets=[facets_of(one, rulebook) for one in after],
                     now=now,
                     today=date_of(today),
-                    rulebook_id=rulebook_id,
+                    named=in_force.named,
                 ),
             )
             day = next_review(ledgers, columns, after, today, rulebook)
@@ -69,7 +71,7 @@ async def settle(engine: AsyncEngine) -> None:
 
 def drawn(draw: np.random.Generator, customers: int, today: int, rulebook: Rulebook) -> Ledgers:
     """Of each customer ROWS rows of signals that rules ask for, most of them lately; some buy, most do not."""
-    names = sorted(rulebook.used)
+    names = sorted(rulebook.used - {activity_name("crm", active=True)})  # which nobody ever is
     ids = rulebook.signal_ids[[rulebook.signal_index[name] for name in names]]
     is_purchase = np.array([name == "purchase" for name in names])
     weights = np.where(is_purchase, 4.0, 1.0)

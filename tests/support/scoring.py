@@ -74,7 +74,7 @@ async def view_by(engine: AsyncEngine, vault: Vault, kind: str, value: str) -> d
             select(identifiers.c.kind, identifiers.c.ciphertext).where(identifiers.c.customer_id == row.id)
         )
         stored = StoredCustomer(**row._mapping)
-        rulebook = await Rulebooks().get(connection, stored.rulebook_id)
+        rulebook = await Rulebooks().get(connection, stored.rulebook_id, stored.cuts)
     return current_view(
         stored,
         identifiers=sorted((kind, vault.open(text, context=kind.encode()).decode()) for kind, text in held),

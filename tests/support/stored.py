@@ -145,5 +145,5 @@ def _interaction(number: int, one: Interaction, source_id: int, vault: Vault) ->
         "type": one.type,
         "received": one.received,
         "identifiers": [vault.identifier_hash(*pair) for pair in one.identifiers.items()],
-        "body": pack_body(one.attributes, one.properties, vault),
+        "body": pack_body(one.attributes, one.properties, vault, updates=one.updates, scored=one.scored),
     }

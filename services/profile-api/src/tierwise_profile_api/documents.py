@@ -9,6 +9,7 @@ _WHY_TIER: Final[dict[str, Any]] = {
     "as_of": "2026-11-20T04:00:00Z",
     "day": "2026-11-20",
     "rulebook": "2026-11",
+    "cuts": None,
     "dimension": {
         "name": "value",
         "label": {"en": "Value", "zh": "价值"},
@@ -78,6 +79,7 @@ class Customer(Document):
     interactions: int = Field(ge=0)
     classified_at: AwareDatetime
     rulebook: str = Field(examples=["2026-11"])
+    cuts: int | None = Field(description="Of tiers as shares of the customers; null: fixed scores.", examples=[7])
     version: int = Field(ge=0, description="Rises with every visible write.")
 
 
@@ -89,6 +91,7 @@ class TimelineItem(Document):
     channel: str = Field(examples=["order"])
     type: str = Field(examples=["purchase"])
     attributes: dict[str, Any]
+    updates: dict[str, Any] | None = Field(None, description="What it changed of attributes beside setting them.")
     properties: dict[str, Any] = Field(examples=[{"amount": "1299.00", "currency": "CNY"}])
     identifiers: list[Identifier]
 
@@ -118,6 +121,7 @@ class Why(Document):
     as_of: AwareDatetime = Field(description="When the customer was classified so.")
     day: str = Field(description="The business day of `as_of`.", examples=["2026-11-20"])
     rulebook: str = Field(examples=["2026-11"])
+    cuts: int | None = Field(description="The number of those that the tier was cut by; null: fixed scores.")
     intent: dict[str, Any] | None = Field(
         None, description="Parts by signal with occurrences, points each, fading and cap; fits; then the scale."
     )
@@ -160,17 +164,23 @@ _WHY: Final = {
     400: "A parameter cannot be used; `field` names it.",
     401: "No valid read key.",
     403: "The key lacks the scope that `scope` names.",
-    404: "There is no such customer.",
+    404: "There is no such thing.",
+    409: "It is there already, or it was retired.",
     503: "The database is slow or away; repeat after Retry-After.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: these, and those that every route has."""
+    return problem(*sorted({400, 401, 403, 503, *statuses}))
+
+
+def problem(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The same of these alone."""
     return {
         status: {
             "description": _WHY[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
         }
-        for status in sorted({400, 401, 403, 503, *statuses})
+        for status in statuses
     }

@@ -7,7 +7,7 @@ and changes stay under the id that they were written with, so the person's are t
 from typing import Final
 
 _VIEW: Final = """
-    c.id, c.merged_into, c.ledger, c.attributes, c.result, c.rulebook_id, c.first_seen, c.last_seen,
+    c.id, c.merged_into, c.ledger, c.attributes, c.result, c.rulebook_id, c.cuts, c.first_seen, c.last_seen,
     c.stage_since, c.classified_at, c.sequence, c.version, i.kinds, i.ciphertexts
 """
 

@@ -17,7 +17,7 @@ async def view(row: Row, source: Backend, reader: Reader) -> dict[str, Any]:
     return current_view(
         StoredCustomer(**{name: row[name] for name in StoredCustomer.__struct_fields__}),
         identifiers=sorted(open_identifiers(row["kinds"], row["ciphertexts"], source.vault, masked=masked)),
-        rulebook=await source.rulebook(row["rulebook_id"]),
+        rulebook=await source.rulebook(row["rulebook_id"], row["cuts"]),
         open_attributes=lambda values: open_values(dict(values), source.vault, masked=masked),
     )
 

@@ -70,17 +70,17 @@ def change_rows(
     cause_of: Callable[[int], Cause],
     *,
     at: datetime,
-    rulebook_id: int,
+    named: tuple[int, int | None],
 ) -> list[ChangeRow]:
     """By customer, each one's in the order given. `ids`, `sequences` (of the last change so far) and `cause_of` are
-    by the customer's index; `at`: when it takes effect."""
+    by the customer's index; `at`: when it takes effect; `named`: the numbers of the rulebook and its cuts."""
     last = list(sequences)
     rows: list[ChangeRow] = []
     for index, aspect, old, new, score, merged, reasons in sorted(found, key=lambda change: change.customer):
         last[index] += 1
         cause = cause_of(index)
         rows.append(
-            (ids[index], last[index], shard_of(ids[index]), aspect, old, new, score, merged, at, rulebook_id,
+            (ids[index], last[index], shard_of(ids[index]), aspect, old, new, score, merged, at, *named,
              cause.kind, cause.interaction, cause.source_id, reasons, cause.quiet)
         )  # fmt: skip
     return rows

@@ -16,6 +16,7 @@ from tierwise.domain.classify import Classifications, attribute_columns, classif
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.translate import unpack_results
+from tierwise.folding.refold import Refolded, refold
 from tierwise.security.personal import Vault
 from tierwise_scoring.difference import (
     Difference,
@@ -26,18 +27,17 @@ from tierwise_scoring.difference import (
     result_difference,
 )
 from tierwise_scoring.facets import facets_of
-from tierwise_scoring.refold import Refolded, refold
 
-COLUMNS = "id, ledger, attributes, result, rulebook_id, first_seen, last_seen, classified_at, sequence"
+COLUMNS = "id, ledger, attributes, result, rulebook_id, cuts, first_seen, last_seen, classified_at, sequence"
 """Of the table `customers`: what a row needs to be checked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """Customers that one rulebook classified. `rows[c]`, `refolded`, `after` and `differences[c]` (none: as it should
-    be) are by customer, in the order of their ids."""
+    """Customers that one rulebook classified, with the same of its cuts. `rows[c]`, `refolded`, `after` and
+    `differences[c]` (none: as it should be) are by customer, in the order of their ids."""
 
-    rulebook_id: int
+    named: tuple[int, int | None]
     rulebook: Rulebook
     rows: Sequence[asyncpg.Record]
     refolded: Refolded
@@ -68,19 +68,19 @@ async def check(
         "SELECT * FROM customer_facets WHERE customer_id = ANY($1::bigint[])", [row["id"] for row in rows]
     )
     facets = {row["customer_id"]: row for row in found}
-    by_rulebook: defaultdict[int, list[asyncpg.Record]] = defaultdict(list)
+    by_rulebook: defaultdict[tuple[int, int | None], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
-        by_rulebook[row["rulebook_id"]].append(row)
+        by_rulebook[row["rulebook_id"], row["cuts"]].append(row)
     checked = []
-    for rulebook_id, members in by_rulebook.items():
-        rulebook = await rulebooks.get(connection, rulebook_id)
+    for named, members in by_rulebook.items():
+        rulebook = await rulebooks.get(connection, *named)
         refolded = await refold(tx, [row["id"] for row in members], rulebook, vault)
         after = _classified(members, refolded, rulebook)
         differences = [
             list(_differences(row, facets.get(row["id"]), index, refolded, after, rulebook, vault))
             for index, row in enumerate(members)
         ]
-        checked.append(Checked(rulebook_id, rulebook, members, refolded, after, differences))
+        checked.append(Checked(named, rulebook, members, refolded, after, differences))
     return checked
 
 
@@ -118,7 +118,7 @@ def _differences(
         return
     right = after.result[index]
     found = {
-        "ledger": ledger_difference(row["ledger"], refolded.ledgers[index]),
+        "ledger": ledger_difference(row["ledger"], refolded.ledgers[index], rulebook.horizon_day(row["classified_at"])),
         "attributes": attributes_difference(row["attributes"], refolded.attributes[index], vault),
         "first_seen": moment_difference(row["first_seen"], refolded.first_seen[index]),
         "last_seen": moment_difference(row["last_seen"], refolded.last_seen[index]),

@@ -8,7 +8,7 @@ import uvloop
 from tierwise.serving import until_signalled
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
-from tierwise_scoring import dead_letters_commands, rebuild_command, rulebook_commands
+from tierwise_scoring import cuts_commands, dead_letters_commands, rebuild_command, rulebook_commands
 from tierwise_scoring.service import serve
 
 
@@ -16,6 +16,7 @@ def register(app: typer.Typer) -> None:
     rebuild_command.register(app)
     dead_letters_commands.register(app)
     rulebook_commands.register(app)
+    cuts_commands.register(app)
 
     @app.command()
     def scoring(

@@ -1,6 +1,7 @@
 """How a stored customer differs from the same one folded again: which part, and what of it. Without values."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -29,21 +30,22 @@ class Difference(NamedTuple):
     repaired: bool
 
 
-def ledger_difference(stored: bytes, folded: bytes) -> str | None:
-    """How many rows; None where the bytes are the same."""
+def ledger_difference(stored: bytes, folded: bytes, horizon_day: int) -> str | None:
+    """How many rows; None where they are the same after compaction."""
     if stored == folded:
         return None
     try:
-        held, right = (_rows(one) for one in (stored, folded))
+        held, right = (_rows(one, horizon_day) for one in (stored, folded))
     except ValueError:
         return UNREADABLE
     if held == right:
-        return "folded by another version of the rulebook, to the same rows"
+        same_version = ledger.fold_version_of(stored) == ledger.fold_version_of(folded)
+        return None if same_version else "folded by another version of the rulebook, to the same rows"
     return f"{len(held - right)} of {len(held)} rows wrong, {len(right - held)} missing"
 
 
-def _rows(packed: bytes) -> set[tuple[int, ...]]:
-    rows = ledger.unpack([packed])
+def _rows(packed: bytes, horizon_day: int) -> set[tuple[int, ...]]:
+    rows = ledger.compact(ledger.unpack([packed]), horizon_day)
     columns = (rows.signal, rows.day, rows.last, rows.count, rows.value)
     return set(zip(*(column.tolist() for column in columns), strict=True))
 
@@ -67,8 +69,10 @@ def attributes_difference(stored: bytes, folded: Attributes, vault: Vault) -> st
 
 
 def _opened(held: Attributes, vault: Vault) -> Attributes:
-    values = open_values({name: entry.value for name, entry in held.items()}, vault, masked=False)
-    return {name: entry._replace(value=values[name]) for name, entry in held.items()}
+    def opened(name: str, value: Any) -> Any:
+        return open_values({name: value}, vault, masked=False)[name]
+
+    return {name: attributes.with_values(entry, partial(opened, name)) for name, entry in held.items()}
 
 
 def moment_difference(stored: datetime, right: datetime | None) -> str | None:

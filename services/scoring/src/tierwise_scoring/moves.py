@@ -19,6 +19,7 @@ def document(moves: Moves, rulebook: Rulebook) -> dict[str, Any]:
     """For programs. Moves are listed where there is anyone; those who stay are from a name to the same."""
     return {
         "version": rulebook.version,
+        "cuts": {name: score / 100 for name, score in rulebook.cuts},
         "customers": moves.customers,
         "changed": moves.changed,
         "folded_again": moves.refolded,
@@ -35,6 +36,8 @@ def tell(moves: Moves, rulebook: Rulebook, console: Console) -> None:
     """For people."""
     again = f", {moves.refolded:,} of them folded again" if moves.refolded else ""
     console.print(f"Under version {rulebook.version}: {moves.customers:,} customers{again}, {moves.changed:,} change.")
+    if rulebook.shares is not None:
+        console.print("Tiers begin at " + ", ".join(f"{name} {score / 100:.2f}" for name, score in rulebook.cuts) + ".")
     names = {TIER: rulebook.tier_names, INTENT: rulebook.level_names, LIFECYCLE: rulebook.stage_names}
     for aspect, matrix in moves.matrices.items():
         console.print("", _matrix(_TITLES[aspect], matrix, names[aspect], rulebook), sep="\n")

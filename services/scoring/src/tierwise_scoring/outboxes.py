@@ -9,21 +9,15 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import driver_connection
+from tierwise.db.outbox import SHARDS, STORED_CHANGE
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER, StoredChange, event_id, published, rfc3339
+from tierwise.domain.change import StoredChange, event_id, published, rfc3339
 from tierwise.domain.customer_id import public_id
+from tierwise.publishing.kinds import kind_of
 from tierwise.security.personal import Vault
 from tierwise.stream import topics
 from tierwise.stream.port import Outgoing
-from tierwise_scoring.relay import SHARDS, Window
-
-_EVENTS = {
-    TIER: (topics.TIER_CHANGES, b"tierwise.customer.tier-changed.v1"),
-    INTENT: (topics.INTENT_CHANGES, b"tierwise.customer.intent-changed.v1"),
-    LIFECYCLE: (topics.LIFECYCLE_CHANGES, b"tierwise.customer.lifecycle-changed.v1"),
-    MERGE: (topics.MERGES, b"tierwise.customer.merged.v1"),
-}
-_TAG_EVENT = (topics.TAG_CHANGES, b"tierwise.customer.tag-changed.v1")
+from tierwise_scoring.relay import Window
 
 
 class ChangesOutbox:
@@ -39,8 +33,7 @@ class ChangesOutbox:
     ) -> tuple[Sequence[tuple[str, Outgoing]], int | None]:
         raw = await driver_connection(connection)
         rows = await raw.fetch(
-            """SELECT held.id, held.quiet, held.customer_id, sequence, aspect, "from" AS old, "to" AS new, score,
-                      merged, at, recorded_at, rulebook_id, cause, interaction, sources.name AS source, reasons
+            f"""SELECT held.id, held.quiet, {STORED_CHANGE}
                FROM changes AS held LEFT JOIN sources ON sources.id = held.source_id
                WHERE shard = $1 AND xid >= $2::text::xid8 AND xid < $3::text::xid8
                  AND held.id > $4 AND held.id <= $5
@@ -62,12 +55,12 @@ class ChangesOutbox:
 
 
 def _event(change: StoredChange, data: bytes) -> tuple[str, Outgoing]:
-    topic, type_ = _EVENTS.get(change.aspect, _TAG_EVENT)
+    topic, event_type = kind_of(change.aspect)
     subject = public_id(change.customer_id).encode()
     headers = (
         ("ce_specversion", b"1.0"),
         ("ce_id", event_id(change).encode()),
-        ("ce_type", type_),
+        ("ce_type", event_type.encode()),
         ("ce_source", b"/tierwise"),
         ("ce_subject", subject),
         ("ce_time", rfc3339(change.recorded_at).encode()),

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import delete, select, tuple_
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.tables import stream_positions
 from tierwise.stream.port import Partition, PositionError
@@ -45,6 +45,14 @@ async def read_positions(engine: AsyncEngine, partitions: Sequence[Partition]) -
                 insert(stream_positions).on_conflict_do_nothing(), [_row(partition, 0) for partition in new]
             )
         return {partition: held.get(_key(partition), 0) for partition in partitions}
+
+
+async def passed(connection: AsyncConnection, ends: Mapping[Partition, int]) -> bool:
+    """Whether everything below these positions is scored, in every partition."""
+    table = stream_positions.c
+    rows = await connection.execute(select(table.cluster, table.topic_id, table.partition, table.position))
+    held = {(cluster, topic_id, index): position for cluster, topic_id, index, position in rows}
+    return all(held.get(_key(partition), 0) >= end for partition, end in ends.items())
 
 
 async def reset_positions(engine: AsyncEngine, positions: Mapping[Partition, int]) -> None:

@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager, contextmanager
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db import migrate
 from tierwise.db.engine import open_engine
+from tierwise.db.tables import customers
 from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 
@@ -19,6 +21,12 @@ async def opened_database(settings: Settings) -> AsyncIterator[tuple[AsyncEngine
     async with open_engine(settings, pool_size=2) as engine:
         await migrate.check(engine)
         yield engine, await open_vault(engine, settings)
+
+
+async def count_customers(connection: AsyncConnection) -> int:
+    """Those that are not merged away."""
+    query = select(func.count()).select_from(customers).where(customers.c.merged_into.is_(None))
+    return int((await connection.execute(query)).scalar_one())
 
 
 @contextmanager

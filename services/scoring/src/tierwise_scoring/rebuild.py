@@ -14,7 +14,8 @@ import asyncpg
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tierwise.db.engine import driver_connection
+from tierwise.db.engine import driver_connection, snapshot
+from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.domain import attributes
 from tierwise.domain.calendar import date_of
@@ -26,7 +27,6 @@ from tierwise_scoring.changes import Cause, change_rows, found_in
 from tierwise_scoring.check import COLUMNS, Checked, check
 from tierwise_scoring.difference import Difference
 from tierwise_scoring.facets import facets_of, write_facets
-from tierwise_scoring.relay import CHANNEL
 from tierwise_scoring.reviews import Due, write_reviews
 
 DIFFERENCES_KEPT: Final = 1_000
@@ -99,18 +99,16 @@ class Rebuild:
 
     async def _page(self, after: int, last: int, report: Report) -> int:
         """The next customers of the ids (after, last]. Returns the last id done."""
-        async with self.engine.connect() as connection:
-            await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-            async with connection.begin():
-                tx = await driver_connection(connection)
-                rows = await tx.fetch(
-                    f"""SELECT {COLUMNS} FROM customers
-                        WHERE id > $1 AND id <= $2 AND merged_into IS NULL ORDER BY id LIMIT $3""",
-                    after,
-                    last,
-                    _PAGE,
-                )
-                groups = await check(connection, rows, self.rulebooks, self.vault)
+        async with snapshot(self.engine) as connection:
+            tx = await driver_connection(connection)
+            rows = await tx.fetch(
+                f"""SELECT {COLUMNS} FROM customers
+                    WHERE id > $1 AND id <= $2 AND merged_into IS NULL ORDER BY id LIMIT $3""",
+                after,
+                last,
+                _PAGE,
+            )
+            groups = await check(connection, rows, self.rulebooks, self.vault)
         report.customers += len(rows)
         report.interactions += sum(int(group.refolded.interactions.sum()) for group in groups)
         if self.repair and (different := _different(groups)):
@@ -149,7 +147,7 @@ async def repair(tx: asyncpg.Connection, checked: Checked, *, quiet: bool) -> No
         [row["sequence"] for row in rows],
         lambda _: Cause(CAUSE, None, None, quiet),
         at=now,
-        rulebook_id=checked.rulebook_id,
+        named=checked.named,
     )
     sequences = {row["id"]: row["sequence"] for row in rows} | {row[0]: row[1] for row in changes}
     today = date_of(rulebook.days.day_of(now))

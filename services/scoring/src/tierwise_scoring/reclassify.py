@@ -1,11 +1,14 @@
-"""Reclassifying locked customers for another reason than an interaction: time passed, or there is a new rulebook."""
+"""Reclassifying locked customers for another reason than an interaction: time passed, or there is a new rulebook, or
+new cuts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 import numpy as np
 
+from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import InForce
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
@@ -18,14 +21,14 @@ from tierwise.domain.translate import Translated
 from tierwise_scoring import store
 from tierwise_scoring.changes import Cause, change_rows, found_of
 from tierwise_scoring.facets import facets_moved, facets_of, write_facets
-from tierwise_scoring.relay import CHANNEL
 from tierwise_scoring.reviews import Due, due_at, write_reviews
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
     """Locked customers: what they hold, packed, and what they were classified as. `known`: of whom that can be read.
-    `refolded`: whose ledger and attributes are not the stored ones; `moved`: who names another rulebook."""
+    `refolded`: whose ledger and attributes are not the stored ones; `moved`: who names another rulebook or other
+    cuts."""
 
     ids: list[int]
     sequences: list[int]
@@ -48,9 +51,15 @@ class Reclassified:
 
 
 async def reclassify(
-    tx: asyncpg.Connection, standing: Standing, in_force: InForce, now: datetime, *, cause: Cause, at: datetime
+    tx: asyncpg.Connection,
+    standing: Standing,
+    in_force: InForce,
+    now: datetime,
+    *,
+    cause_of: Callable[[int], Cause],
+    at: datetime,
 ) -> Reclassified:
-    """Classify at `now`, and store what is not as it was, with changes that take effect `at`."""
+    """Classify at `now`, and store what is not as it was, with changes that take effect `at`. `cause_of`: by index."""
     rulebook, before = in_force.rulebook, standing.before
     after, due = _classified(standing, now, rulebook)
     differ = [*differences(before.result, standing.known, after, rulebook, before.names), *before.gone]
@@ -58,9 +67,9 @@ async def reclassify(
         found_of(differ, of=np.ones(len(standing.ids), np.bool_)),
         standing.ids,
         standing.sequences,
-        lambda _: cause,
+        cause_of,
         at=at,
-        rulebook_id=in_force.id,
+        named=in_force.named,
     )
     last = {row[0]: row[1] for row in changes}
     sequences = [last.get(id_, was) for id_, was in zip(standing.ids, standing.sequences, strict=True)]
@@ -86,7 +95,7 @@ def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[
     columns = attribute_columns(held, rulebook)
     after = classify(ledgers, columns, now, rulebook)
     day = next_review(ledgers, columns, after.result, rulebook.days.day_of(now), rulebook)
-    expiries = [next_expiry(one, now) for one in held]
+    expiries = [next_expiry(one, now) if one else None for one in held]
     return after, due_at(standing.ids, day, expiries, rulebook)
 
 
@@ -97,7 +106,7 @@ async def _write(
     if not len(chosen):
         return
     listed = chosen.tolist()
-    refolded = standing.refolded.tolist()
+    again = standing.refolded[chosen].tolist() if standing.refolded.any() else []  # unnest fills up with nulls
     stage_moved = ~standing.known | (standing.before.result["stage"] != done.result["stage"])
     await tx.execute(
         _UPDATE,
@@ -106,11 +115,11 @@ async def _write(
         done.result.dtype.itemsize,
         [done.sequences[index] for index in listed],
         stage_moved[chosen].tolist(),
-        [standing.ledgers[index] if refolded[index] else None for index in listed],
-        [standing.attributes[index] if refolded[index] else None for index in listed],
+        [standing.ledgers[index] if new else None for index, new in zip(listed, again, strict=False)],
+        [standing.attributes[index] if new else None for index, new in zip(listed, again, strict=False)],
         now,
         date_of(in_force.rulebook.days.day_of(now)),
-        in_force.id,
+        *in_force.named,
     )
 
 
@@ -118,7 +127,7 @@ _UPDATE = """
     UPDATE customers AS held
     SET ledger = coalesce(new.ledger, held.ledger), attributes = coalesce(new.attributes, held.attributes),
         result = substring($2::bytea FROM (new.number::int - 1) * $3::int + 1 FOR $3::int),
-        rulebook_id = $10, sequence = new.sequence, version = held.version + 1, classified_at = $8,
+        rulebook_id = $10, cuts = $11::int, sequence = new.sequence, version = held.version + 1, classified_at = $8,
         stage_since = CASE WHEN new.stage_moved THEN $9::date ELSE held.stage_since END
     FROM unnest($1::bigint[], $4::int[], $5::bool[], $6::bytea[], $7::bytea[]) WITH ORDINALITY
          AS new (id, sequence, stage_moved, ledger, attributes, number)

@@ -1,4 +1,5 @@
-"""The release of a rulebook: whoever names another one, or was folded by other signals, is brought to the one in force.
+"""The release of a rulebook, or of its cuts: whoever names others, or was folded by other signals, is brought to those
+in force.
 
 That is a step of its own, with changes of its own cause, before anything else is done with a customer: so scoring, the
 sweep and the release's pass go on as if there had never been another rulebook.
@@ -21,15 +22,16 @@ from tierwise.domain import attributes, ledger
 from tierwise.domain.change import Bools
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.translate import Held, Translated, translate, unpack_results
+from tierwise.folding.refold import refold
 from tierwise.security.personal import Vault
 from tierwise_scoring.changes import Cause
 from tierwise_scoring.customers import Customers
 from tierwise_scoring.reclassify import Reclassified, Standing, reclassify
-from tierwise_scoring.refold import refold
 
 log = structlog.get_logger()
 
-CAUSE: Final = "release"
+_RELEASE: Final = "release"
+_CUTS: Final = "cuts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,41 +51,53 @@ async def bring_up(
     connection: AsyncConnection, customers: Customers, rules: Rules, now: datetime
 ) -> tuple[Customers, int]:
     """Locked customers as the rulebook in force has them at `now`, and the number of changes that this made."""
-    older = np.array(customers.rulebook_ids, np.int64) != rules.in_force.id
+    older = np.array([named != rules.in_force.named for named in customers.named], np.bool_)
     folded = ledger.folded_by(customers.ledgers, rules.rulebook.fold_version)
     stale = np.flatnonzero(customers.born & (older | ~folded)).tolist()
     if not stale:
         return customers, 0
     standing, done = await release(connection, customers, stale, rules, now)
-    return _brought_up(customers, stale, standing, done, rules.in_force.id), done.changes
+    return _brought_up(customers, stale, standing, done, rules.in_force.named), done.changes
 
 
 async def release(
     connection: AsyncConnection, customers: Customers, chosen: Sequence[int], rules: Rules, now: datetime
 ) -> tuple[Standing, Reclassified]:
-    """Bring those at the ascending indexes `chosen` to the rulebook in force, and store them."""
-    standing = await standing_of(connection, customers, chosen, rules)
-    cause = Cause(CAUSE, None, None, rules.in_force.quiet)
+    """Bring those at the ascending indexes `chosen` to the rulebook in force and its cuts, and store them."""
+    standing, in_force = await standing_of(connection, customers, chosen, rules), rules.in_force
+    cause_by = {named: _cause(named, in_force) for named in set(customers.named)}
+    causes = [cause_by[customers.named[index]] for index in chosen]
     tx = await driver_connection(connection)
-    return standing, await reclassify(tx, standing, rules.in_force, now, cause=cause, at=now)
+    return standing, await reclassify(tx, standing, in_force, now, cause_of=causes.__getitem__, at=now)
+
+
+def _cause(named: tuple[int, int | None], in_force: InForce) -> Cause:
+    """Of what bringing up changes for who names these."""
+    if named[0] == in_force.id and named != in_force.named:
+        return Cause(_CUTS, None, None, in_force.cuts_quiet)
+    return Cause(_RELEASE, None, None, in_force.quiet)
 
 
 def _brought_up(
-    customers: Customers, stale: Sequence[int], standing: Standing, done: Reclassified, rulebook_id: int
+    customers: Customers,
+    stale: Sequence[int],
+    standing: Standing,
+    done: Reclassified,
+    named: tuple[int, int | None],
 ) -> Customers:
     ledgers, held, results = list(customers.ledgers), list(customers.attributes), list(customers.results)
-    sequences, rulebook_ids = list(customers.sequences), list(customers.rulebook_ids)
+    sequences, names = list(customers.sequences), list(customers.named)
     for position, index in enumerate(stale):
         ledgers[index], held[index] = standing.ledgers[position], standing.attributes[position]
         results[index], sequences[index] = done.result[position].tobytes(), done.sequences[position]
-        rulebook_ids[index] = rulebook_id
+        names[index] = named
     return replace(
         customers,
         ledgers=ledgers,
         attributes=held,
         results=results,
         sequences=sequences,
-        rulebook_ids=rulebook_ids,
+        named=names,
     )
 
 
@@ -99,7 +113,7 @@ async def standing_of(
     ids = [customers.ids[index] for index in chosen]
     refolded = ~ledger.folded_by(ledgers, rules.rulebook.fold_version)
     if refolded.any():
-        await _fold_again(tx, ids, ledgers, held, refolded, rules)
+        await fold_again(tx, ids, ledgers, held, refolded, rules)
     return Standing(
         ids,
         [customers.sequences[index] for index in chosen],
@@ -108,7 +122,7 @@ async def standing_of(
         before,
         known,
         refolded,
-        np.array([customers.rulebook_ids[index] != rules.in_force.id for index in chosen], np.bool_),
+        np.array([customers.named[index] != rules.in_force.named for index in chosen], np.bool_),
     )
 
 
@@ -118,11 +132,12 @@ async def _before(
     """What they were classified as; and of whom that can be read."""
     by_rulebook: defaultdict[int, list[int]] = defaultdict(list)
     for position, index in enumerate(chosen):
-        by_rulebook[customers.rulebook_ids[index]].append(position)
+        by_rulebook[customers.named[index][0]].append(position)
     known = np.zeros(len(chosen), np.bool_)
     held = []
     for rulebook_id, positions in by_rulebook.items():
-        rulebook = await rules.rulebooks.get(connection, rulebook_id)
+        is_same = rulebook_id == rules.in_force.id
+        rulebook = rules.rulebook if is_same else await rules.rulebooks.get(connection, rulebook_id)
         stored, known[positions] = unpack_results(
             [customers.results[chosen[position]] for position in positions], rulebook
         )
@@ -130,7 +145,7 @@ async def _before(
     return translate(held, len(chosen), rules.rulebook), known
 
 
-async def _fold_again(
+async def fold_again(
     tx: asyncpg.Connection, ids: list[int], ledgers: list[bytes], held: list[bytes], which: Bools, rules: Rules
 ) -> None:
     """Replace, in place, the ledgers and attributes of `which` customers by those that their interactions give."""

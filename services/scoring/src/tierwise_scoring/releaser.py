@@ -1,8 +1,8 @@
-"""The release's pass: every customer comes to the rulebook in force, while live scoring goes on.
+"""The release's pass: every customer comes to the rulebook in force and its cuts, while live scoring goes on.
 
 Any number of workers may be at it: they take pages by a cursor that they share. But what counts is the customers'
-rows, each of which names its rulebook: who was held by others when the pass came by, or was with a worker that was
-killed, is found at the end, and waited for.
+rows, each of which names its rulebook and cuts: who was held by others when the pass came by, or was with a worker
+that was killed, is found at the end, and waited for.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from typing import Final
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
-from tierwise.db.rulebooks import Rulebooks, newest_release
+from tierwise.db.rulebooks import InForce, Rulebooks, newest_release
 from tierwise.problem import NotFound
 from tierwise.security.personal import Vault
-from tierwise_scoring.customers import lock_others
+from tierwise_scoring.customers import OTHERS, lock_others
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.release import Rules, release
 
@@ -30,7 +30,7 @@ _PAGE_MIN: Final = 20  # where their interactions are folded again
 
 
 class Overtaken(Exception):  # noqa: N818
-    """Another rulebook was published meanwhile: everyone is to come to that one."""
+    """Another rulebook was published meanwhile, or cuts were taken: everyone is to come to those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +55,24 @@ class Releaser:
             await asyncio.sleep(_EVERY_S)
 
     async def release(self) -> int:
-        """Bring everyone to the rulebook in force. Returns how many this worker has; 0 where it was done before."""
+        """Bring everyone to the rulebook in force and its cuts. Returns how many this worker has; 0 where it was done
+        before."""
         released = 0
         while True:
             try:
                 async with self.engine.connect() as connection:
                     newest = await newest_release(connection)
-                if newest.released_at is not None:
-                    return released
-                passing = _Pass(self, newest.id, size=self.page_max)
+                    if newest.released_at is not None:
+                        return released
+                    in_force = await self.rulebooks.in_force(connection)
+                passing = _Pass(self, in_force.named, size=self.page_max)
                 try:
                     await passing.run()
                 finally:
                     released += passing.customers
                     self.metrics.released.inc(passing.customers)
-                log.info("release_done", rulebook=newest.version, customers=passing.customers)
+                told = {"rulebook": newest.version, "cuts": in_force.rulebook.cuts_number}
+                log.info("release_done", **told, customers=passing.customers)
             except Overtaken:
                 continue
             except NotFound:  # before `tierwise migrate` has come to its end
@@ -78,11 +81,11 @@ class Releaser:
 
 @dataclass(slots=True)
 class _Pass:
-    """Of one release. `size`: how many ids make a page, so that it takes about _PAGE_S; `customers`: how many were
-    brought to it."""
+    """Of one release, to the rulebook and cuts `named`. `size`: how many ids make a page, so that it takes about
+    _PAGE_S; `customers`: how many were brought to it."""
 
     releaser: Releaser
-    rulebook_id: int
+    named: tuple[int, int | None]
     size: int
     customers: int = 0
 
@@ -95,9 +98,10 @@ class _Pass:
         while (page := await self._left()) is not None:
             await self._page(page, wait=True)
         async with self.releaser.engine.begin() as connection:
+            await self._hold(connection)
             tx = await driver_connection(connection)
             done = "UPDATE rulebooks SET released_at = now() WHERE id = $1 AND released_at IS NULL"
-            await tx.execute(done, self.rulebook_id)
+            await tx.execute(done, self.named[0])
 
     async def _walk(self) -> None:
         while (page := await self._next()) is not None:
@@ -108,7 +112,7 @@ class _Pass:
         async with self.releaser.engine.begin() as connection:
             tx = await driver_connection(connection)
             await tx.execute("SET LOCAL synchronous_commit = off")  # what is forgotten is found by `_left`
-            reached = await tx.fetchval("SELECT reached FROM rulebooks WHERE id = $1 FOR UPDATE", self.rulebook_id)
+            reached = await tx.fetchval("SELECT reached FROM rulebooks WHERE id = $1 FOR UPDATE", self.named[0])
             last = await tx.fetchval(
                 "SELECT max(id) FROM (SELECT id FROM customers WHERE id > $1 ORDER BY id LIMIT $2) AS page",
                 reached,
@@ -116,7 +120,7 @@ class _Pass:
             )
             if last is None:
                 return None
-            await tx.execute("UPDATE rulebooks SET reached = $2 WHERE id = $1", self.rulebook_id, last)
+            await tx.execute("UPDATE rulebooks SET reached = $2 WHERE id = $1", self.named[0], last)
             return reached + 1, last
 
     async def _left(self) -> tuple[int, int] | None:
@@ -124,10 +128,9 @@ class _Pass:
         async with self.releaser.engine.connect() as connection:
             tx = await driver_connection(connection)
             row = await tx.fetchrow(
-                """SELECT min(id), max(id) FROM
-                       (SELECT id FROM customers WHERE rulebook_id <> $1 AND merged_into IS NULL
-                        ORDER BY id LIMIT $2) AS page""",
-                self.rulebook_id,
+                f"""SELECT min(id), max(id) FROM
+                       (SELECT id FROM customers WHERE {OTHERS} ORDER BY id LIMIT $3) AS page""",
+                *self.named,
                 self.size,
             )
         return None if row[0] is None else (row[0], row[1])
@@ -136,11 +139,9 @@ class _Pass:
         """Raises Overtaken."""
         of, started = self.releaser, time.monotonic()
         async with of.engine.begin() as connection:
-            in_force = await of.rulebooks.hold_in_force(connection)
-            if in_force.id != self.rulebook_id:
-                raise Overtaken
+            in_force = await self._hold(connection)
             tx = await driver_connection(connection)
-            customers = await lock_others(tx, in_force.id, *page, wait=wait)
+            customers = await lock_others(tx, in_force.named, *page, wait=wait)
             if customers.classified_at is None:
                 return
             now = max(await tx.fetchval("SELECT now()"), customers.classified_at)
@@ -149,3 +150,10 @@ class _Pass:
         self.customers += len(customers.ids)
         took_s = time.monotonic() - started
         self.size = min(max(round(self.size * min(_PAGE_S / took_s, 2)), _PAGE_MIN), of.page_max)
+
+    async def _hold(self, connection: AsyncConnection) -> InForce:
+        """Raises Overtaken."""
+        in_force = await self.releaser.rulebooks.hold_in_force(connection)
+        if in_force.named != self.named:
+            raise Overtaken
+        return in_force

@@ -16,16 +16,20 @@ from tierwise.authoring.commands import rulebook_group
 from tierwise.authoring.findings import findings
 from tierwise.authoring.given import text_of
 from tierwise.authoring.printing import print_findings
-from tierwise.db import rulebooks
+from tierwise.db import cuts, rulebooks
 from tierwise.db.rulebooks import Release, Rulebooks
 from tierwise.db.tables import customers
 from tierwise.domain.change import rfc3339
+from tierwise.domain.cuts import Taken
 from tierwise.domain.rulebook import Rulebook, load, ready_rulebooks
+from tierwise.problem import NotFound, Unavailable
+from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
+from tierwise_scoring.cuts_commands import taken_now
 from tierwise_scoring.moves import document, tell
-from tierwise_scoring.progress import customers_bar, opened_database
+from tierwise_scoring.progress import count_customers, customers_bar, opened_database
 from tierwise_scoring.simulation import Moves, Simulation
 
 _POLL_S: Final = 0.3
@@ -73,7 +77,7 @@ def simulate(
 ) -> None:
     """What would become of every customer under a rulebook: who moves where. Nothing is written."""
     rulebook = _valid(file)
-    moves = uvloop.run(_simulate(_settings(), rulebook, limit))
+    rulebook, moves = uvloop.run(_simulate(_settings(), rulebook, limit))
     if as_json:
         show_json(document(moves, rulebook))
     else:
@@ -135,20 +139,40 @@ def _release(
 
 
 async def _publish(settings: Settings, rulebook: Rulebook, publishing: Publishing, *, ask: bool) -> tuple[Plan, int]:
-    async with opened_database(settings) as (engine, _):
+    async with opened_database(settings) as (engine, vault):
         plan = await _plan(engine, rulebook)
         typer.echo(plan.sentence(), err=True)
-        if ask and plan.version != plan.replaces:
+        replaces = plan.version != plan.replaces
+        if ask and replaces:
             typer.confirm("Bring it in force?", abort=True, err=True)
+        taken = await _taken(settings, engine, vault, rulebook) if replaces else None
         async with engine.begin() as connection:
-            return plan, await publishing(connection)
+            number = await publishing(connection)
+            if taken is not None:
+                await cuts.add(connection, number, taken, quiet=False)  # what changes is the release's
+            return plan, number
+
+
+async def _taken(settings: Settings, engine: AsyncEngine, vault: Vault, rulebook: Rulebook) -> Taken | None:
+    """The cuts that come with a release: so nobody is moved by the fixed scores first, and then by the shares."""
+    if rulebook.shares is None:
+        return None
+    try:
+        return await taken_now(settings, engine, vault, rulebook, rulebook.shares.taken)
+    except (Unavailable, NotFound) as error:
+        until = f"until shares are taken at the next close ({rulebook.shares.taken}), or by `rulebook cuts --take`"
+        typer.echo(f"{error} The fixed scores hold {until}.", err=True)
+        return None
 
 
 async def _plan(engine: AsyncEngine, rulebook: Rulebook) -> Plan:
     async with engine.connect() as connection:
         held = (await Rulebooks().in_force(connection)).rulebook
         return Plan(
-            rulebook.version, held.version, rulebook.fold_version != held.fold_version, await _everyone(connection)
+            rulebook.version,
+            held.version,
+            rulebook.fold_version != held.fold_version,
+            await count_customers(connection),
         )
 
 
@@ -199,18 +223,16 @@ def _row(release: Release, count: int, *, in_force: bool) -> dict[str, Any]:
     }
 
 
-async def _simulate(settings: Settings, rulebook: Rulebook, limit: int) -> Moves:
+async def _simulate(settings: Settings, rulebook: Rulebook, limit: int) -> tuple[Rulebook, Moves]:
+    """Also the rulebook, with the cuts that publishing it would take."""
     async with opened_database(settings) as (engine, vault):
         plan = await _plan(engine, rulebook)
         if plan.again:
             typer.echo("Signals differ: interactions are folded again, which takes its time.", err=True)
+        if (taken := await _taken(settings, engine, vault, rulebook)) is not None:
+            rulebook = rulebook.cut_at(taken.scores, None)
         with customers_bar(plan.customers) as progressed:
-            return await Simulation(engine, vault, rulebook, limit).everyone(progressed)
-
-
-async def _everyone(connection: AsyncConnection) -> int:
-    query = select(func.count()).select_from(customers).where(customers.c.merged_into.is_(None))
-    return int((await connection.execute(query)).scalar_one())
+            return rulebook, await Simulation(engine, vault, rulebook, limit).everyone(progressed)
 
 
 def _valid(file: str) -> Rulebook:

@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tierwise.db.engine import driver_connection
+from tierwise.db.engine import driver_connection, snapshot
 from tierwise.db.rulebooks import InForce, Rulebooks
 from tierwise.domain import attributes, ledger
 from tierwise.domain.change import INTENT, LIFECYCLE, TIER, Bools, Results, differences
@@ -80,13 +80,11 @@ class Simulation:
             in_force = await self.rulebooks.in_force(connection)
         size = _PAGE if in_force.rulebook.fold_version == self.rulebook.fold_version else _PAGE_REFOLDED
         while True:
-            async with self.engine.connect() as connection:
-                await connection.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-                async with connection.begin():
-                    customers = await read_page(await driver_connection(connection), after, size)
-                    if customers.classified_at is None:
-                        return moves
-                    await self._page(connection, customers, customers.classified_at, rules, moves)
+            async with snapshot(self.engine) as connection:
+                customers = await read_page(await driver_connection(connection), after, size)
+                if customers.classified_at is None:
+                    return moves
+                await self._page(connection, customers, customers.classified_at, rules, moves)
             after = customers.ids[-1]
             progressed(moves.customers)
 

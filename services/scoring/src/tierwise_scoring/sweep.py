@@ -5,6 +5,7 @@ anyway. Several workers may sweep at once. After a pause of any length it catche
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -20,7 +21,7 @@ from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.translate import Translated
 from tierwise.security.personal import Vault
 from tierwise_scoring.changes import Cause
-from tierwise_scoring.customers import Customers, lock_free, results_of
+from tierwise_scoring.customers import Customers, lock_due, results_of
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.reclassify import Standing, reclassify
 from tierwise_scoring.release import Rules, bring_up
@@ -30,7 +31,8 @@ log = structlog.get_logger()
 CAUSE: Final = Cause("time", None, None, False)
 
 _EVERY_S: Final = 5.0
-_PAGE: Final = 2_000  # about 0.1 s: so long a worker may have to wait for a customer
+_PAGE: Final = 1_000  # about 30 ms: so long a worker may have to wait for a customer
+_REST: Final = 0.5  # of a page's time between two: interactions come first, and there is time enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Sweeper:
         aware; None: now, by the database's clock."""
         changed, after = 0, -1
         while True:
+            started = time.monotonic()
             async with self.engine.begin() as connection:
                 rules = Rules(await self.rulebooks.hold_in_force(connection), self.rulebooks, self.vault)
                 tx = await driver_connection(connection)
@@ -73,10 +76,11 @@ class Sweeper:
                     return changed
                 changed += await self._review(connection, [row[0] for row in due], now, rules)
             after = due[-1][0]
+            await asyncio.sleep(_REST * (time.monotonic() - started))
 
     async def _review(self, connection: AsyncConnection, due: list[int], now: datetime, rules: Rules) -> int:
         tx = await driver_connection(connection)
-        customers = await lock_free(tx, due)
+        customers = await lock_due(tx, due, now)
         if customers.classified_at is None:
             return 0  # others hold all of them
         now = max(now, customers.classified_at)
@@ -87,7 +91,7 @@ class Sweeper:
             _standing(customers, rules.rulebook),
             rules.in_force,
             now,
-            cause=CAUSE,
+            cause_of=lambda _: CAUSE,
             at=days.midnight(days.day_of(now)),  # what is true today has been since midnight
         )
         self.metrics.reviews.inc(len(customers.ids))

@@ -12,6 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
@@ -24,8 +25,8 @@ from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.poison import RECORD_FAULTS, without_culprits
 from tierwise_scoring.positions import read_positions, reset_positions
 from tierwise_scoring.process import Outcome, Scoring, process
-from tierwise_scoring.relay import CHANNEL
 from tierwise_scoring.release import Rules
+from tierwise_scoring.retract import Retracting
 from tierwise_scoring.store import PositionTaken
 
 log = structlog.get_logger()
@@ -45,6 +46,7 @@ class Worker:
         self._settings, self._metrics = settings, metrics
         self._rulebooks = Rulebooks()
         self._source_ids: dict[str, int] = {}
+        self._batch_ids: dict[str, int] = {}
         self._epoch = 0  # rises when positions are read again: what was read before that is dropped
         self._committing: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -140,9 +142,14 @@ class Worker:
             try:
                 if fault is not None:
                     batch, fault = await without_culprits(batch, fault, self._trial), None
+                for retraction in batch.retractions:
+                    retracting = Retracting(self._engine, self._rulebooks, self._vault, retraction)
+                    self._metrics.retracted.inc(await retracting.run())
                 with self._metrics.batch_seconds.time():
                     outcome = await self._transaction(batch)
                 self._metrics.count(batch, outcome)
+                if outcome.conflicting:
+                    log.warning("repeats_conflict", by_source=dict(outcome.conflicting))
                 return
             except PositionTaken as error:
                 log.warning("batch_dropped", reason=str(error))
@@ -165,11 +172,11 @@ class Worker:
         await self._transaction(batch, keep=False)
 
     async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
-        await self._know_sources(batch)
+        await self._know_names(batch)
         async with self._engine.connect() as connection, connection.begin() as transaction:
             in_force = await self._rulebooks.hold_in_force(connection)
             rules = Rules(in_force, self._rulebooks, self._vault)
-            outcome = await process(connection, batch, Scoring(rules, self._source_ids))
+            outcome = await process(connection, batch, Scoring(rules, self._source_ids, self._batch_ids))
             tx = await driver_connection(connection)
             if not keep:
                 await transaction.rollback()
@@ -177,7 +184,11 @@ class Worker:
                 await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
         return outcome
 
-    async def _know_sources(self, batch: Batch) -> None:
-        if missing := {one.source for one in batch.interactions} - self._source_ids.keys():
+    async def _know_names(self, batch: Batch) -> None:
+        sources = {one.source for one in batch.interactions} - self._source_ids.keys()
+        batches = {one.batch for one in batch.interactions if one.batch is not None} - self._batch_ids.keys()
+        if sources or batches:
             async with self._engine.begin() as connection:
-                self._source_ids |= await store.source_ids(await driver_connection(connection), missing)
+                tx = await driver_connection(connection)
+                self._source_ids |= await store.source_ids(tx, sources)
+                self._batch_ids |= await store.batch_ids(tx, batches)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from tierwise.domain.classify import Classifications
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.ledger import Ints
+from tierwise.domain.rule_reasons import NO_RULE, pack_rules, rule_reasons
 from tierwise.domain.rulebook.book import FADING_BITS, Rulebook, Tag
 
 TIER, INTENT, LIFECYCLE, MERGE = "tier", "intent", "lifecycle", "merge"
@@ -97,7 +98,7 @@ def differences(
         _names(before["stage"][moved], known[moved], old_names.stages),
         _names(new["stage"][moved], None, rulebook.stage_names),
         [None] * len(moved),
-        [b""] * len(moved),
+        _stage_reasons(moved, after, rulebook),
     )
     old_tags = np.where(known[:, None], before["tags"], 0)
     for index, tag in enumerate(rulebook.tags):
@@ -111,7 +112,7 @@ def differences(
                 [old_values[code] for code in old_tags[moved, index].tolist()],
                 [values[code] for code in new["tags"][moved, index].tolist()],
                 [None] * len(moved),
-                [b""] * len(moved),
+                _tag_reasons(moved, index, old_tags[moved, index], after, rulebook),
             )
 
 
@@ -133,14 +134,50 @@ def _pack_reasons(parts: Ints) -> list[bytes]:
     return [row.tobytes() for row in packed]
 
 
+def _stage_reasons(moved: Ints, after: Classifications, rulebook: Rulebook) -> list[bytes]:
+    """The rule of the new stage; none where a person set the stage."""
+    if after.history is None or not len(moved):
+        return [b""] * len(moved)
+    rule = after.history.stage_rule[moved]
+    codes = np.array([rulebook.stage_names.index(stage.name) for stage in rulebook.stages])
+    rule = np.where(codes[rule] == after.result["stage"][moved], rule, NO_RULE)
+    conditions = [stage.when for stage in rulebook.stages]
+    return pack_rules(moved, rule, np.ones(len(moved), np.bool_), conditions, after.history, rulebook)
+
+
+def _tag_reasons(
+    moved: Ints, index: int, old: npt.NDArray[np.uint8], after: Classifications, rulebook: Rulebook
+) -> list[bytes]:
+    """The rule of the new value, or that of the old one, which does not hold any more; none where a person set it, or
+    where no rule is known."""
+    if after.history is None:
+        return [b""] * len(moved)
+    conditions = rulebook.tags[index].conditions
+    new, computed = after.result["tags"][moved, index].astype(np.int64), after.history.tag_value[moved, index]
+    rule = np.where(new > 0, new, np.where(old <= len(conditions), old, 0)) - 1
+    rule = np.where(new == computed, rule, NO_RULE)
+    return pack_rules(moved, rule, new > 0, conditions, after.history, rulebook)
+
+
 def reasons_of(aspect: str, packed: bytes, rulebook: Rulebook) -> list[dict[str, Any]]:
-    """The largest parts of a change, labelled: `[{"part", "points", "en", "zh"}]`."""
+    """Of a tier or an intent level the largest parts of its score, labelled: `[{"part", "points", "en", "zh"}]`; of a
+    stage or a tag the rule: see `rule_reasons`."""
+    if aspect not in (TIER, INTENT):
+        return list(_rule_reasons(aspect, packed, rulebook))
     labels = rulebook.dimension_labels if aspect == TIER else rulebook.intent_labels
     return [
         {"part": labels[part][0], "points": points / 1000, **labels[part][1]}
         for part, points in _UNPACK(packed)
         if part != _NO_PART
     ]
+
+
+@lru_cache(maxsize=32_768)  # 20 us each, and many customers change for the same reason with the same values
+def _rule_reasons(aspect: str, packed: bytes, rulebook: Rulebook) -> list[dict[str, Any]]:
+    if aspect == LIFECYCLE:
+        return rule_reasons(packed, [(stage.name, stage.when) for stage in rulebook.stages], rulebook)
+    tag = next((tag for tag in rulebook.tags if tag_aspect(tag) == aspect), None)
+    return rule_reasons(packed, list(zip(tag.values, tag.conditions, strict=True)), rulebook) if tag else []
 
 
 class StoredChange(msgspec.Struct, frozen=True):
@@ -156,6 +193,7 @@ class StoredChange(msgspec.Struct, frozen=True):
     at: datetime
     recorded_at: datetime
     rulebook_id: int
+    cuts: int | None
     cause: str
     interaction: str | None
     source: str | None
@@ -182,7 +220,7 @@ def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
         "at": rfc3339(change.at),
         "score": None if change.score is None else change.score / 10,
         "rulebook": rulebook.version,
-        "cuts": None,
+        "cuts": change.cuts,
         "cause": cause,
         "reasons": reasons_of(change.aspect, change.reasons, rulebook),
     }

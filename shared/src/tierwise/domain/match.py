@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import datetime
 from functools import cached_property
 from typing import Any
 
@@ -10,18 +11,17 @@ import numpy.typing as npt
 
 from tierwise.domain.attributes import Entry, Kind
 from tierwise.domain.calendar import BusinessDays
+from tierwise.domain.dynamic_signals import OTHER_INTEREST, interest_id, unconverted_id
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.money import minor_units
+from tierwise.domain.override import is_override
 from tierwise.domain.rulebook.book import (
     FIRST_TOUCH,
     LAST_TOUCH,
-    OTHER,
     Matcher,
     Rulebook,
-    Signal,
     activity_name,
-    interest_name,
 )
 from tierwise.domain.rulebook.evaluate import Column, truth
 
@@ -36,8 +36,13 @@ PASSIVE = {
 """What is done to a customer rather than by them; everything of the channel crm is, too."""
 
 
-UNCOUNTED = frozenset({("crm", "override")})
-"""On the timeline, but neither done by nor with the customer: no occurrence of any signal."""
+PROFILE_UPDATE = "profile_update"
+"""A type, of any channel: it tells of the customer, and is neither done by nor with them."""
+
+
+def counts(interaction: Interaction) -> bool:
+    """Whether it can be an occurrence of a signal; the others stand on the timeline alone."""
+    return interaction.scored and interaction.type != PROFILE_UPDATE and not is_override(interaction)
 
 
 def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
@@ -47,6 +52,7 @@ def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
     names: list[str] = []
     members: list[Ints] = []
     values: list[Ints] = []
+    dynamic: list[tuple[Ints, Ints]] = []
 
     def add(name: str, which: Ints, value: Ints | None = None) -> None:
         if len(which):
@@ -55,27 +61,32 @@ def match(interactions: Sequence[Interaction], rulebook: Rulebook) -> Ledgers:
             values.append(np.zeros(len(which), np.int64) if value is None else value)
 
     for (channel, type_), which in _by_kind(interactions).items():
-        if (channel, type_) in UNCOUNTED:
-            continue
         scope = _Properties(interactions, which, moments, rulebook.days)
         active = _active(scope, channel, type_)
         add(activity_name(channel, active=True), which[active])
         add(activity_name(channel, active=False), which[~active])
+        valued = np.zeros(scope.rows, np.bool_)
         for signal in rulebook.signals:
             if _covers(signal.matcher, channel, type_):
                 chosen = _where(signal.matcher, scope)
-                add(signal.name, which[chosen], _amounts(signal, scope, rulebook)[chosen])
-        for value, chosen in _interests(scope, rulebook).items():
-            add(interest_name(value), which[chosen])
+                if signal.takes_amount:
+                    add(signal.name, which[chosen], _amounts(scope, rulebook)[chosen])
+                    valued |= chosen
+                else:
+                    add(signal.name, which[chosen])
+        for places, ids in (_unconverted(valued, scope, rulebook), _interests(scope, rulebook)):
+            dynamic.append((which[places], ids))
 
     if not names:
         none = np.empty(0, np.int64)
         return Ledgers(len(interactions), none, none, none, none, none, none)
-    index = np.concatenate(members)
+    index = np.concatenate([*members, *(which for which, _ in dynamic)])
     ids = rulebook.signal_ids[[rulebook.signal_index[name] for name in names]]
-    signals = np.repeat(ids, [len(which) for which in members])
+    named = np.repeat(ids, [len(which) for which in members])
+    signals = np.concatenate([named, *(ids for _, ids in dynamic)])
+    value = np.concatenate([*values, *(np.zeros_like(ids) for _, ids in dynamic)])
     ones = np.ones(len(index), np.int64)
-    return Ledgers(len(interactions), index, signals, day[index], second[index], ones, np.concatenate(values))
+    return Ledgers(len(interactions), index, signals, day[index], second[index], ones, value)
 
 
 def touches(interactions: Sequence[Interaction], rulebook: Rulebook) -> dict[int, list[tuple[str, Entry]]]:
@@ -100,6 +111,12 @@ def touches(interactions: Sequence[Interaction], rulebook: Rulebook) -> dict[int
     return found
 
 
+def interest_of(interaction: Interaction, rulebook: Rulebook) -> str | None:
+    """The interest that it tells, of those that are kept by hash."""
+    value = _path(interaction.properties, rulebook.interest_property)
+    return value if isinstance(value, str) and interest_id(value) != OTHER_INTEREST else None
+
+
 def microseconds(interaction: Interaction) -> int:
     """Its time, in whole microseconds since 1970 UTC."""
     return int(interaction.time.timestamp()) * 1_000_000 + interaction.time.microsecond
@@ -112,7 +129,7 @@ class _Properties:
     def __init__(self, interactions: Sequence[Interaction], which: Ints, moments: Ints, days: BusinessDays) -> None:
         self.rows = len(which)
         self.kept: dict[int, Column] | None = None
-        self._interactions = [interactions[index] for index in which.tolist()]
+        self._properties = [interactions[index].properties for index in which.tolist()]
         self._moments, self._days = moments[which], days
         self._columns: dict[str, Column] = {}
 
@@ -121,15 +138,21 @@ class _Properties:
         return self._days.split(self._moments)[0]
 
     def name(self, name: str) -> Column:
+        if name not in self._columns:
+            self._columns[name] = self._column(name)
+        return self._columns[name]
+
+    def _column(self, name: str) -> Column:
         if name == "hour":
             return self._days.hours(self._moments)
         if name == "weekday":
             return (self.day + 3) % 7 + 1  # 1970-01-01 was a Thursday
-        if name not in self._columns:
-            column = np.empty(self.rows, object)
-            column[:] = [_path(one.properties, name) for one in self._interactions]
-            self._columns[name] = column
-        return self._columns[name]
+        values = [properties.get(name) for properties in self._properties]
+        if "." in name or not _PLAIN.issuperset(map(type, values)):
+            values = [_path(properties, name) for properties in self._properties]
+        column = np.empty(self.rows, object)
+        column[:] = values
+        return column
 
     def call(self, function: str, signals: tuple[str, ...], window_days: int | None) -> Column:
         raise AssertionError(f"the loader lets no function pass here: {function}")
@@ -137,7 +160,12 @@ class _Properties:
 
 def _moments(interactions: Sequence[Interaction]) -> Ints:
     """Epoch seconds."""
-    return np.fromiter((int(one.time.timestamp()) for one in interactions), np.int64, len(interactions))
+    seconds = map(datetime.timestamp, [one.time for one in interactions])
+    return np.fromiter(seconds, np.float64, len(interactions)).astype(np.int64)
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+"""What a `where` can compare."""
 
 
 def _path(properties: dict[str, Any], name: str) -> Any:
@@ -150,14 +178,20 @@ def _path(properties: dict[str, Any], name: str) -> Any:
 
 
 def _by_kind(interactions: Sequence[Interaction]) -> dict[tuple[str, str], Ints]:
-    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    """(channel, type) -> indexes, of those that count."""
+    groups: dict[tuple[str, str, bool], list[int]] = defaultdict(list)
     for index, one in enumerate(interactions):
-        groups[one.channel, one.type].append(index)
-    return {kind: np.array(members, np.int64) for kind, members in groups.items()}
+        groups[one.channel, one.type, one.scored].append(index)
+    return {
+        (channel, type_): np.array(members, np.int64)
+        for (channel, type_, _), members in groups.items()
+        if counts(interactions[members[0]])
+    }
 
 
 def _covers(matcher: Matcher, channel: str, type_: str) -> bool:
-    return matcher.channel in (None, channel) and (matcher.types is None or type_ in matcher.types)
+    of_channel = matcher.channels is None or channel in matcher.channels
+    return of_channel and (matcher.types is None or type_ in matcher.types)
 
 
 def _where(matcher: Matcher, scope: _Properties) -> npt.NDArray[np.bool_]:
@@ -172,10 +206,8 @@ def _active(scope: _Properties, channel: str, type_: str) -> npt.NDArray[np.bool
     return np.ones(scope.rows, np.bool_)
 
 
-def _amounts(signal: Signal, scope: _Properties, rulebook: Rulebook) -> Ints:
+def _amounts(scope: _Properties, rulebook: Rulebook) -> Ints:
     """Minor units of the base currency, at the rate of the day; 0 where there is no amount, or no rate is known."""
-    if not signal.takes_amount:
-        return np.zeros(scope.rows, np.int64)
     columns = (_raw(scope, "amount"), _raw(scope, "currency"), scope.day.tolist())
     return np.array(
         [
@@ -188,15 +220,38 @@ def _amounts(signal: Signal, scope: _Properties, rulebook: Rulebook) -> Ints:
     )
 
 
-def _interests(scope: _Properties, rulebook: Rulebook) -> dict[str, npt.NDArray[np.bool_]]:
+def _unconverted(valued: npt.NDArray[np.bool_], scope: _Properties, rulebook: Rulebook) -> tuple[Ints, Ints]:
+    """(places, ids) of those among the `valued` whose amount is in a currency without a rate."""
+    if not valued.any():
+        return _NONE, _NONE
+    currencies = _raw(scope, "currency")
+    without = {one: unconverted_id(one) for one in set(currencies) - rulebook.rates.keys() if isinstance(one, str)}
+    if not any(without.values()):
+        return _NONE, _NONE
+    rows = zip(valued.tolist(), _raw(scope, "amount"), currencies, strict=True)
+    found = [
+        (place, id_)
+        for place, (chosen, amount, currency) in enumerate(rows)
+        if chosen and amount is not None and (id_ := without.get(currency)) is not None
+    ]
+    return _columns(found)
+
+
+def _interests(scope: _Properties, rulebook: Rulebook) -> tuple[Ints, Ints]:
+    """(places, ids) of those that tell an interest."""
     values = _raw(scope, rulebook.interest_property)
-    if not any(isinstance(value, str) for value in values):
-        return {}
-    known = frozenset(rulebook.interests)
-    named = np.array(
-        [(value if value in known else OTHER) if isinstance(value, str) else "" for value in values], object
-    )
-    return {value: named == value for value in set(named.tolist()) - {""}}
+    told = {value for value in set(values) if isinstance(value, str)}
+    id_of = interest_id if rulebook.interests_by_hash else dict(rulebook.interest_ids).get
+    ids = {value: id_of(value) or OTHER_INTEREST for value in told}
+    return _columns([(place, ids[value]) for place, value in enumerate(values) if value in ids] if ids else [])
+
+
+def _columns(pairs: list[tuple[int, int]]) -> tuple[Ints, Ints]:
+    places, ids = np.array(pairs, np.int64).reshape(-1, 2).T
+    return places, ids
+
+
+_NONE: Ints = np.empty(0, np.int64)
 
 
 def _raw(scope: _Properties, name: str) -> list[Any]:

@@ -19,7 +19,7 @@ from tierwise.domain.attribute_values.age import next_change
 from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.evaluate import Column, walk
-from tierwise.domain.rulebook.expressions import Between, Call, Comparison, Days, Name, Node, Number, children
+from tierwise.domain.rulebook.expressions import Between, Call, Comparison, Days, Node, Number, children
 
 NEVER = np.iinfo(np.int64).max
 """The day of a review that time alone never makes due."""
@@ -88,12 +88,12 @@ def _events(rulebook: Rulebook) -> dict[str, _Events]:
     for condition in _conditions(rulebook):
         for node in walk(condition):
             if isinstance(node, Comparison | Between):
-                _add_thresholds(events, node)
+                _add_thresholds(events, node, rulebook)
             for child in children(node):
                 if isinstance(child, Call) and not _is_against_constants(node):
-                    _add_call(events, child, rulebook.horizon_days)
+                    _add_call(events, child, rulebook)
         if isinstance(condition, Call):
-            _add_call(events, condition, rulebook.horizon_days)
+            _add_call(events, condition, rulebook)
     return events
 
 
@@ -114,25 +114,21 @@ def _is_against_constants(node: Node) -> bool:
     return len(calls) == 1 and len(calls) + len(constants) == len(children(node))
 
 
-def _add_thresholds(events: dict[str, _Events], node: Node) -> None:
+def _add_thresholds(events: dict[str, _Events], node: Node, rulebook: Rulebook) -> None:
     if _is_against_constants(node):
         [call] = [child for child in children(node) if isinstance(child, Call)]
         for constant in (child.value for child in children(node) if isinstance(child, Number | Days)):
             passed = {math.ceil(constant), math.floor(constant) + 1}
-            events[_signals(call)[0]].ages.update(age for age in passed if age > 0)
+            events[rulebook.signals_of(call)[0]].ages.update(age for age in passed if age > 0)
 
 
-def _add_call(events: dict[str, _Events], call: Call, horizon_days: int) -> None:
+def _add_call(events: dict[str, _Events], call: Call, rulebook: Rulebook) -> None:
     windows = [argument.value for argument in call.arguments if isinstance(argument, Days)]
     if not windows and call.function in _WITHIN_THE_HORIZON:
-        windows = [horizon_days]
-    for signal in _signals(call):
+        windows = [rulebook.horizon_days]
+    for signal in rulebook.signals_of(call):
         events[signal].ages.update(windows)
         if call.function == "trend":
             events[signal].ages.update(2 * window for window in windows)
         if call.function in _AGES:
             events[signal].daily = True
-
-
-def _signals(call: Call) -> list[str]:
-    return [argument.name for argument in call.arguments if isinstance(argument, Name)]

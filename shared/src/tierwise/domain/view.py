@@ -12,6 +12,7 @@ from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
 from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
+from tierwise.domain.dynamic_signals import INTEREST_NAMES, interest_id
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.ledger import Ledgers, run_starts, signal_id
 from tierwise.domain.money import decimal_string
@@ -36,6 +37,7 @@ class StoredCustomer(msgspec.Struct, frozen=True, kw_only=True):
     attributes: bytes
     result: bytes
     rulebook_id: int
+    cuts: int | None = None
     first_seen: datetime
     last_seen: datetime
     stage_since: date
@@ -51,13 +53,14 @@ def current_view(
     rulebook: Rulebook,
     open_attributes: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
-    """`rulebook`: the one that the row names. `identifiers`: (kind, value), already masked where need be.
+    """`rulebook`: the one that the row names, with its cuts. `identifiers`: (kind, value), already masked where need be.
     `open_attributes` opens sealed values, or masks them."""
     rows = ledger.unpack([customer.ledger])
     counts = _counts(rows)
     all_held = attributes.unpack(customer.attributes)
     held = {name: value for name, value in attributes.values(all_held).items() if not name.startswith(override.PREFIX)}
     first_touch, last_touch = held.pop(FIRST_TOUCH, None), held.pop(LAST_TOUCH, None)
+    interests = held.pop(INTEREST_NAMES, ())
     result = np.frombuffer(customer.result, rulebook.result)[0]
     tier, level = rulebook.tier_names[result["tier"]], rulebook.level_names[result["level"]]
     stage = rulebook.stage_names[result["stage"]]
@@ -79,7 +82,7 @@ def current_view(
             {"family": family, "name": name, "value": value, "label": rulebook.label(f"{name}.{value}")}
             for family, name, value in tags_of(result, rulebook)
         ],
-        "interests": _interests(counts, rulebook),
+        "interests": _interests(counts, interests, rulebook),
         "acquisition": {"first": first_touch, "last": last_touch},
         "preferred_channel": _preferred_channel(rows, rulebook.days.day_of(customer.classified_at)),
         "owner": held.get("owner"),
@@ -91,6 +94,7 @@ def current_view(
         "interactions": sum(counts.get(signal, 0) for signal in _ACTIVITY_IDS.values()),
         "classified_at": rfc3339(customer.classified_at),
         "rulebook": rulebook.version,
+        "cuts": rulebook.cuts_number,
         "version": customer.version,
     }
 
@@ -140,9 +144,13 @@ def _counts(rows: Ledgers) -> dict[int, int]:
     return dict(zip(rows.signal[starts].tolist(), np.add.reduceat(rows.count, starts).tolist(), strict=True))
 
 
-def _interests(counts: dict[int, int], rulebook: Rulebook) -> list[str]:
-    """The most frequent first; equals in the rulebook's order."""
-    found = [(-counts.get(signal, 0), order, value) for order, (value, signal) in enumerate(rulebook.interest_ids)]
+def _interests(counts: dict[int, int], names: Sequence[str], rulebook: Rulebook) -> list[str]:
+    """The most frequent first; equals in the rulebook's order. `names`: of those that are kept by hash; they stand in
+    the alphabet's."""
+    told = dict(rulebook.interest_ids)
+    if rulebook.interests_by_hash:
+        told = {name: interest_id(name) for name in sorted(names)} | told
+    found = [(-counts.get(signal, 0), order, value) for order, (value, signal) in enumerate(told.items())]
     return [value for count, _, value in sorted(found) if count < 0][:INTERESTS_MAX]
 
 

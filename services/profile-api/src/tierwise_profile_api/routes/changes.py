@@ -66,6 +66,7 @@ async def _item(row: Row, source: Backend) -> dict[str, Any]:
         at=row["at"],
         recorded_at=row["recorded_at"],
         rulebook_id=row["rulebook_id"],
+        cuts=row["cuts"],
         cause=row["cause"],
         interaction=row["interaction"],
         source=row["source"],
