@@ -13,6 +13,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.scoring import append, score, view_by
+from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, customer_facets, customers, reviews
 from tierwise.domain import attributes, ledger
@@ -23,6 +24,7 @@ from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import Stream
+from tierwise_scoring.customers import lock_due
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.sweep import Sweeper
 
@@ -144,6 +146,22 @@ async def test_two_sweepers_and_scoring_at_once_lose_nothing(
     stored, right = await stored_and_right(engine, at)
     assert stored == right
     assert (await view_by(engine, vault, "user_id", "u1"))["interactions"] == 12
+
+
+async def test_who_was_reviewed_after_the_page_was_read_is_not_reviewed_again(
+    engine: AsyncEngine, stream: Stream, vault: Vault, settings: Settings, sweeper: Sweeper
+) -> None:
+    await append(stream, vault, lately(random.Random(7)))
+    await score(engine, stream, vault, settings)
+    at = datetime.now(UTC) + timedelta(days=20)
+    async with engine.connect() as connection:
+        due = (await connection.execute(select(reviews.c.customer_id).where(reviews.c.due <= at))).scalars().all()
+        tx = await driver_connection(connection)
+        assert (await lock_due(tx, due, at)).ids == sorted(due)
+        await connection.rollback()
+    await sweeper.sweep(at)
+    async with engine.connect() as connection:
+        assert (await lock_due(await driver_connection(connection), due, at)).ids == []
 
 
 def _fields(one: Interaction) -> dict[str, Any]:

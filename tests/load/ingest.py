@@ -113,12 +113,17 @@ def interaction(draw: random.Random) -> dict[str, object]:
 
 
 async def measured(
-    service: Service, bodies: list[bytes], *, requests: int, connections: int = CONNECTIONS
+    service: Service,
+    bodies: list[bytes],
+    *,
+    requests: int,
+    connections: int = CONNECTIONS,
+    path: str = "/v1/interactions",
 ) -> tuple[Sent, float]:
     """What the load generator saw, and the CPU seconds that the service took meanwhile."""
     with tempfile.TemporaryDirectory() as directory:
         for number, body in enumerate(bodies):
-            (Path(directory) / f"{number:06}").write_bytes(request("/v1/interactions", service.key, body))
+            (Path(directory) / f"{number:06}").write_bytes(request(path, service.key, body))
         before = service.process.cpu_times()
         sent = await ordered(
             Order(port=service.settings.ingest_port, directory=directory, requests=requests, connections=connections)

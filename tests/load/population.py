@@ -18,6 +18,7 @@ from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.book import activity_name
 from tierwise_scoring.customers import Written, write_customers
 from tierwise_scoring.facets import facets_of
+from tierwise_scoring.measures import measures_of
 from tierwise_scoring.reviews import due_at, write_reviews
 
 ROWS: Final = 33
@@ -50,7 +51,8 @@ async def store_population(engine: AsyncEngine, customers: int, now: datetime | 
                     first_seen=[now - timedelta(days=700)] * len(ids),
                     last_seen=[now] * len(ids),
                     stage_moved=np.zeros(len(ids), np.bool_),
-                    facets=[facets_of(one, rulebook) for one in after],
+                    facets=[facets_of(one, {}, rulebook, today) for one in after],
+                    measures=measures_of(ledgers, after, [{}] * len(ids), rulebook, today),
                     now=now,
                     today=date_of(today),
                     named=in_force.named,

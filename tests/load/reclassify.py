@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import AsyncIterator
-from typing import Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
 
 import numpy as np
+import yaml
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -92,18 +93,33 @@ async def one_in_eight(engine: AsyncEngine) -> str:
         if was / 100 > cut:
             break
         lowest = name
-    listed = {name: was / 100 for name, was in rulebook.cuts if was / 100 > cut} | {lowest: float(cut)}
-    cuts = ", ".join(f"{name}: {score}" for name, score in listed.items())
-    document = default_text().replace('version: "2026-11"', 'version: "an eighth"')
-    return document.replace("{A: 65, B: 45, C: 28, D: 12}", f"{{{cuts}}}")
+    cuts = {name: was / 100 for name, was in rulebook.cuts if was / 100 > cut} | {lowest: float(cut)}
+
+    def change(document: Any) -> None:
+        tiers = document["tiers"]
+        tiers["cuts"] = cuts
+        strategies = document["strategies"]["tier"]
+        document["strategies"]["tier"] = {name: strategies[name] for name in (*cuts, tiers["otherwise"])}
+
+    return other("an eighth", change)
 
 
 def everyone() -> str:
     """The default rulebook with other names of tiers."""
-    document = default_text().replace('version: "2026-11"', 'version: "everyone"')
-    document = document.replace("{A: 65, B: 45, C: 28, D: 12}", "{AA: 65, BB: 45, CC: 28, DD: 12}")
-    document = document.replace("  otherwise: E\n", "  otherwise: EE\n")
-    for name in "ABCDE":
-        document = document.replace(f"    {name}: {{owner", f"    {name * 2}: {{owner")
-        document = document.replace(f"  {name}: {{en: Tier", f"  {name * 2}: {{en: Tier")
-    return document
+
+    def change(document: Any) -> None:
+        tiers, strategies, labels = document["tiers"], document["strategies"], document["labels"]
+        labels |= {name * 2: labels[name] for name in (*tiers["cuts"], tiers["otherwise"])}
+        tiers["cuts"] = {name * 2: cut for name, cut in tiers["cuts"].items()}
+        tiers["otherwise"] *= 2
+        strategies["tier"] = {name * 2: strategy for name, strategy in strategies["tier"].items()}
+
+    return other("everyone", change)
+
+
+def other(version: str, change: Callable[[Any], None]) -> str:
+    """The default rulebook, changed."""
+    document = yaml.safe_load(default_text())
+    document["version"] = version
+    change(document)
+    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False)

@@ -31,7 +31,7 @@ class Sent(msgspec.Struct):
 
 
 async def send(order: Order) -> Sent:
-    """Raises RuntimeError for any answer but 202."""
+    """Raises RuntimeError for any answer but 200 and 202."""
     prepared = _prepared(Path(order.directory))
     waiting = iter(range(order.requests))
     latencies: list[float] = []
@@ -44,7 +44,7 @@ async def send(order: Order) -> Sent:
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
             body = await reader.readexactly(int(length))
-            if not head.startswith(b"HTTP/1.1 202"):
+            if not head.startswith((b"HTTP/1.1 200", b"HTTP/1.1 202")):
                 raise RuntimeError((head + body)[:500].decode())
             latencies.append(time.perf_counter() - started)
         writer.close()
