@@ -6,6 +6,8 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,23 @@ async def run_module(source: str, *, given: str = "", within_s: float = 60) -> s
             raise
     assert process.returncode == 0, stderr.decode()
     return stdout.decode()
+
+
+@asynccontextmanager
+async def running_module(source: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """The same, running; its standard output in a pipe. Killed in the end."""
+    directory = await asyncio.to_thread(_installed)
+    with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=directory, encoding="utf-8") as module:
+        module.write(source)
+        module.flush()
+        process = await asyncio.create_subprocess_exec(
+            *("node", module.name), env=os.environ | environment, stdout=asyncio.subprocess.PIPE
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            await process.wait()
 
 
 def _installed() -> Path:

@@ -134,7 +134,14 @@ class Deployment:
 
     async def run(self, *arguments: str) -> Done:
         """The command `tierwise` with these arguments."""
-        process = await asyncio.create_subprocess_exec(
+        process = await self.spawn(*arguments)
+        stdout, stderr = await process.communicate()
+        assert process.returncode is not None
+        return Done(process.returncode, stdout.decode(), stderr.decode())
+
+    async def spawn(self, *arguments: str) -> asyncio.subprocess.Process:
+        """The same, running."""
+        return await asyncio.create_subprocess_exec(
             *(sys.executable, "-c", "from tierwise.cli import main; main()", *arguments),
             env=self._environment,
             cwd=self.directory,
@@ -142,9 +149,6 @@ class Deployment:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        stdout, stderr = await process.communicate()
-        assert process.returncode is not None
-        return Done(process.returncode, stdout.decode(), stderr.decode())
 
     async def succeed(self, *arguments: str) -> str:
         """What a command prints that must not fail."""

@@ -16,11 +16,11 @@ from tierwise.domain.change import differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.match import match, microseconds, touches
-from tierwise.domain.rulebook.book import Rulebook
 from tierwise.domain.rulebook.load import default_text, load
-from tierwise.domain.view import tags_of
 from tierwise.security.personal import Vault
 from tierwise.security.values import seal_values
+from tierwise_scoring.facets import facets_of
+from tierwise_scoring.measures import measures_of
 
 RULEBOOK = load(default_text())
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -69,7 +69,9 @@ async def store_customer(
         )
     )
     if merged_into is None:
-        await connection.execute(insert(tables.customer_facets).values(_facets(number, after, RULEBOOK)))
+        seen = [one.time for one in interactions]
+        facets = {**_facets(number, rows, held, after), "first_seen": min(seen), "last_seen": max(seen)}
+        await connection.execute(insert(tables.customer_facets).values(facets))
     source_id = await _source(connection)
     await connection.execute(insert(tables.changes), [{"source_id": source_id, **change} for change in changes])
     await _store_identifiers(connection, vault, merged_into or number, interactions)
@@ -78,15 +80,14 @@ async def store_customer(
     )
 
 
-def _facets(number: int, after: Classifications, rulebook: Rulebook) -> Mapping[str, Any]:
-    result = after.result[0]
-    return {
-        "customer_id": number,
-        "tier": rulebook.tier_names[result["tier"]],
-        "intent": rulebook.level_names[result["level"]],
-        "stage": rulebook.stage_names[result["stage"]],
-        "tags": [f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)],
-    }
+def _facets(
+    number: int, rows: ledger.Ledgers, held: attributes.Attributes, after: Classifications
+) -> Mapping[str, Any]:
+    today = RULEBOOK.days.day_of(NOW)
+    facets = facets_of(after.result[0], held, RULEBOOK, today)
+    measures = measures_of(rows, after.result, [held], RULEBOOK, today).row(0)
+    plain = {name: value.item() if isinstance(value, np.integer) else value for name, value in measures.items()}
+    return {"customer_id": number, **facets._asdict(), **plain}
 
 
 def _changes(number: int, after: Classifications, last: Interaction, rulebook_id: int) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from tierwise_ingest.body import (
     ClientGone,
     InvalidBody,
     UnsupportedMediaType,
+    array_at,
     json_items,
     read_body,
     split_array,
@@ -171,3 +172,11 @@ def test_splitting_a_hostile_body_takes_time_in_proportion_to_its_size() -> None
     for hostile in (b"[" * 5_000_000, b'["' + b"\\" * 5_000_000, b"[" + b'"' * 5_000_000, b"[" + b"[]" * 1_000_000):
         with pytest.raises(InvalidBody):
             split_array(hostile, items_max=1000)
+
+
+def test_an_array_within_a_document_ends_at_its_own_bracket() -> None:
+    body = b'{"a": [1, {"b": "]]"}, [[NaN]]], "c": [2]}'
+    assert body[6 : array_at(body, 6)] == b'[1, {"b": "]]"}, [[NaN]]]'
+    for broken in (b"[1, [2]", b'["]', b'[{"a": 1}'):
+        with pytest.raises(InvalidBody):
+            array_at(broken, 0)

@@ -53,6 +53,25 @@ INTERACTION: Final[dict[str, Any]] = {
             "additionalProperties": {"anyOf": [_SCALAR, {"type": "array", "maxItems": 100, "items": _SCALAR}]},
             "description": "What is known of the customer from now on; null unsets.",
         },
+        "updates": {
+            "type": ["object", "null"],
+            "additionalProperties": False,
+            "properties": {
+                "first": {"type": "object", "description": "Counts unless something was said before it."},
+                "add": {
+                    "type": "object",
+                    "additionalProperties": {"type": "number", "minimum": -1e9, "maximum": 1e9},
+                    "description": "To a number, since it was last set; at most 4 digits after the point.",
+                },
+                "append": {
+                    "type": "object",
+                    "additionalProperties": {"type": "array", "maxItems": 100, "items": {"type": "string"}},
+                    "description": "To a list, what is not in it; the newest 100 texts are kept.",
+                },
+                "clear": {"type": "boolean", "description": "Unset every attribute that sources have said up to now."},
+            },
+            "description": "What it changes of attributes beside setting them, in any order of arrival.",
+        },
         "properties": {
             "type": ["object", "null"],
             "additionalProperties": True,

@@ -51,7 +51,8 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     `horizon`: how far back duplicates are known, None for ever. `kinds`: of identifiers, with those of the
     rulebook. `depth_max`: nesting, the claim itself being the first level. `item_bytes_max`: of one, as sent;
     `items_max`: in one request. `content_key` (up to 64 bytes) keeps ids that are made from content from telling what
-    the content was. Not `consented`: the request itself says that nothing in it may be scored.
+    the content was. Not `consented`: the request itself says that nothing in it may be scored. `by_hand`: a person says
+    it through the profile API, and so may set overrides.
     """
 
     source: Source
@@ -65,6 +66,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
     items_max: int = 1_000
     content_key: bytes = b""
     consented: bool = True
+    by_hand: bool = False
 
 
 class Admitted(NamedTuple):
@@ -155,7 +157,7 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
 
     What JSON itself may hide (repeated keys, NUL, depth) is for `read_claim`, which has the bytes."""
     trust = terms.source.trust
-    _check_kind_of_interaction(claim.channel, claim.type, trust.channels)
+    _check_kind_of_interaction(claim.channel, claim.type, trust.channels, terms.by_hand)
     time = terms.received if claim.time is None else _checked_time(claim.time, terms)
     identifiers = _checked_identifiers(claim.identifiers, terms)
     attributes, properties = claim.attributes or {}, claim.properties or {}
@@ -191,14 +193,19 @@ def admit(claim: Claim, terms: Terms) -> Interaction:
 
 
 @lru_cache(maxsize=4096)
-def _check_kind_of_interaction(channel: str, type: str, allowed: frozenset[str] | None) -> None:  # noqa: A002
+def _check_kind_of_interaction(
+    channel: str,
+    type: str,  # noqa: A002
+    allowed: frozenset[str] | None,
+    by_hand: bool,
+) -> None:
     if channel not in CHANNELS:
         raise InvalidInteraction("unknown_channel", "channel", f"Known channels: {', '.join(CHANNELS)}")
     if allowed is not None and channel not in allowed:
         raise InvalidInteraction("channel_not_allowed", "channel", "This source may not send this channel")
     if not _TYPE.fullmatch(type):
         raise InvalidInteraction("invalid_type", "type", "1 to 64 of a-z, 0-9, '_', '.' and '-', a letter first")
-    if (channel, type) == ("crm", "override"):
+    if (channel, type) == ("crm", "override") and not by_hand:
         raise InvalidInteraction("override_not_allowed", "type", "Overrides are set through the profile API")
 
 

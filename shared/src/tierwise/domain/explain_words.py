@@ -106,8 +106,8 @@ _CHANNELS: Final[dict[str, Words]] = {
     "quote": {"en": "quote", "zh": "询报价"},
     "survey": {"en": "survey", "zh": "问卷"},
     "service": {"en": "customer service", "zh": "客服"},
+    "crm": {"en": "CRM", "zh": "CRM"},
 }
-"""All but crm, where customers do nothing."""
 
 
 def intent_words(intent: Intent, rulebook: Rulebook) -> Words:

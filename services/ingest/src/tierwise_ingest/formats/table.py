@@ -10,5 +10,6 @@ from tierwise_ingest.formats.native import NATIVE
 from tierwise_ingest.formats.pixel import PIXEL
 from tierwise_ingest.formats.rudderstack import RUDDERSTACK
 from tierwise_ingest.formats.segment.format import SEGMENT
+from tierwise_ingest.formats.sensors.format import SENSORS
 
-FORMATS: Final[tuple[Format, ...]] = (NATIVE, BROWSER_PAGE, FORM, PIXEL, SEGMENT, *RUDDERSTACK, *MAIL)
+FORMATS: Final[tuple[Format, ...]] = (NATIVE, BROWSER_PAGE, FORM, PIXEL, SEGMENT, *RUDDERSTACK, SENSORS, *MAIL)

@@ -8,16 +8,19 @@ from typing import Any, Final
 
 from tierwise.domain.attribute_values.spelling import squashed
 
-_PROFILING: Final = frozenset(
-    "advertising ads marketing targeting targeted personalization personalisation profiling analytics "
-    "c0004 广告 营销 个性化 分析".split()
-)
+_WORDS: Final = """
+    advertising ads marketing targeting targeted personalization personalisation profiling analytics c0004
+    广告 营销 个性化 分析
+"""
+_PROFILING: Final = frozenset(_WORDS.split())
 """Categories that scoring is in wherever they are asked for; C0004 is OneTrust's for targeting."""
 
 
 def scoring_allowed(consent: Any, management: Any) -> bool | None:
     """Where one of the categories is for profiling: whether none of these was refused. Else whether any category was
     granted. None where nothing is said."""
+    if consent is None and management is None:
+        return None
     granted, refused = _ids(management, "allowedConsentIds"), _ids(management, "deniedConsentIds")
     categories = _preferences(consent) | dict.fromkeys(granted, True) | dict.fromkeys(refused, False)
     if not categories:

@@ -6,7 +6,7 @@ Source: Segment, HTTP API Source (Tracking API) and Spec: Common Fields; RudderS
 import re
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -19,8 +19,11 @@ MESSAGE_BYTES_MAX: Final = 32 * 1024
 MESSAGES_MAX: Final = 2_500
 """In a batch."""
 
-_Value = None | bool | Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)] | float | str | list[Any] | dict[str, Any]
+_Value = (
+    None | bool | Annotated[int, msgspec.Meta(ge=INT64_MIN, le=INT64_MAX)] | float | str | list[Any] | dict[str, Any]
+)
 _Id = str | int | None
+T = TypeVar("T")
 
 
 class Context(msgspec.Struct, rename="camel", gc=False):
@@ -80,7 +83,7 @@ _ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def read_batch(body: bytes) -> Batch:
-    """Raises InvalidBody, BodyTooLarge. A message that is no JSON is left to be found so, and costs the others nothing."""
+    """Raises InvalidBody, BodyTooLarge. A message that is no JSON costs the others nothing; `read_message` says so."""
     try:
         envelope = _envelope.decode(body)
     except msgspec.ValidationError as error:
@@ -110,7 +113,7 @@ def _salvaged(body: bytes) -> tuple[list[bytes], _Envelope]:
     return split_array(body[found.end() : end], items_max=MESSAGES_MAX), envelope
 
 
-def _lenient[T](value: Any, type_: type[T]) -> T | None:
+def _lenient(value: Any, type_: type[T]) -> T | None:
     """None for what is no such thing: the messages do without it."""
     try:
         return msgspec.convert(value, type_)

@@ -30,7 +30,7 @@ def _refund(properties: Properties) -> None:
     amount = properties.get("amount")
     if isinstance(amount, str):
         properties["amount"] = amount.removeprefix("-")
-    elif type(amount) in (int, float):
+    elif isinstance(amount, int | float) and not isinstance(amount, bool):
         properties["amount"] = abs(amount)
 
 
@@ -88,7 +88,9 @@ def of_event(event: str, kind: Kind, given: Properties) -> Properties:
 def of_page(name: str | None, category: str | None, given: Properties, page: Any) -> Properties:
     """Of a `page` or `screen`. `page`: the context's. `given` is changed; it wins over what the context says."""
     if isinstance(page, dict):
-        given |= {member: page[member] for member in _PAGE if member in page and member not in given}
+        for member in _PAGE:
+            if isinstance(value := page.get(member), str):
+                given.setdefault(member, value)
     if name:
         given.pop("name", None)
         given.setdefault("title", name)
@@ -135,5 +137,5 @@ def add_context(properties: Properties, page: Any, campaign: Any) -> None:
         properties.setdefault("path", path)
     if isinstance(campaign, dict):
         for theirs, ours in _CAMPAIGN.items():
-            if (value := campaign.get(theirs)) is not None:
+            if isinstance(value := campaign.get(theirs), str):
                 properties.setdefault(ours, value)

@@ -69,7 +69,7 @@ def _attributes(traits: Mapping[str, Any], names: Mapping[str, str], *, prefix: 
         if 0 < len(name) <= _NAME_MAX and not name.startswith(RESERVED) and _fits(value):
             attributes[name] = value
         else:
-            unfit.append(path[:_NAME_MAX])
+            unfit.append(f"traits.{path[:_NAME_MAX]}")
     return attributes, unfit
 
 
@@ -78,7 +78,9 @@ def _leaves(traits: Mapping[str, Any], prefix: str = "", depth: int = 1) -> Iter
     for name, value in traits.items():
         if isinstance(value, dict) and depth < _DEPTH_MAX:
             yield from _leaves(value, f"{prefix}{name}.", depth + 1)
-        elif isinstance(value, dict) or (isinstance(value, list) and any(isinstance(one, dict | list) for one in value)):
+        elif isinstance(value, dict) or (
+            isinstance(value, list) and any(isinstance(one, dict | list) for one in value)
+        ):
             yield f"{prefix}{name}", _json(value)
         else:
             yield f"{prefix}{name}", value
