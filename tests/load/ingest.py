@@ -14,7 +14,7 @@ import psutil  # type: ignore[import-untyped]
 from aiokafka import AIOKafkaProducer
 
 from tests.load.bench import Result, benchmark
-from tests.load.running import own_broker, own_directory, own_process
+from tests.load.running import cpu_seconds, own_broker, own_directory, own_process
 from tests.load.sender import Order, Sent, ordered, request
 from tests.support.database import test_server, test_settings
 from tests.support.ingest import write_key
@@ -68,25 +68,6 @@ async def ingest_batch() -> AsyncIterator[Result]:
     )
 
 
-@benchmark("ingest-single")
-async def ingest_single() -> AsyncIterator[Result]:
-    """One interaction a request, 256 connections, one process."""
-    bodies = [msgspec.json.encode(interaction(random.Random(n))) for n in range(2_000)]
-    requests = 30_000
-    async with ingest_on_kafka() as service:
-        await measured(service, bodies, requests=3_000, connections=256)
-        sent, cpu_s = await measured(service, bodies, requests=requests, connections=256)
-    yield Result(name="ingest-single", value=requests / sent.seconds, unit="interactions/s")
-    yield Result(
-        name="ingest-single-cpu",
-        value=cpu_s / requests * 100_000,
-        unit="CPU s of the service / 100,000",
-        goal=11.0,
-        lower_is_better=True,
-    )
-    yield Result(name="ingest-single-p99", value=sent.latency_p99_ms, unit="ms at full load")
-
-
 def interaction(draw: random.Random) -> dict[str, object]:
     """One as a shop's site sends it, about 450 bytes of JSON."""
     customer = draw.randrange(1_000_000)
@@ -119,17 +100,23 @@ async def measured(
     requests: int,
     connections: int = CONNECTIONS,
     path: str = "/v1/interactions",
+    per_second: float | None = None,
 ) -> tuple[Sent, float]:
-    """What the load generator saw, and the CPU seconds that the service took meanwhile."""
+    """What the load generator saw, and the CPU seconds that the service took meanwhile, in all its processes."""
     with tempfile.TemporaryDirectory() as directory:
         for number, body in enumerate(bodies):
             (Path(directory) / f"{number:06}").write_bytes(request(path, service.key, body))
-        before = service.process.cpu_times()
+        before_s = cpu_seconds(service.process)
         sent = await ordered(
-            Order(port=service.settings.ingest_port, directory=directory, requests=requests, connections=connections)
+            Order(
+                port=service.settings.ingest_port,
+                directory=directory,
+                requests=requests,
+                connections=connections,
+                per_second=per_second,
+            )
         )
-        after = service.process.cpu_times()
-    return sent, after.user + after.system - before.user - before.system
+    return sent, cpu_seconds(service.process) - before_s
 
 
 async def bare_send_batch(settings: Settings, bodies: list[bytes]) -> float:
@@ -164,8 +151,8 @@ async def bare_send_batch(settings: Settings, bodies: list[bytes]) -> float:
 
 
 @asynccontextmanager
-async def ingest_on_kafka() -> AsyncIterator[Service]:
-    """One ingest process on a broker and a database of their own. Raises Unmeasurable."""
+async def ingest_on_kafka(*arguments: str) -> AsyncIterator[Service]:
+    """The command `tierwise ingest` on a broker and a database of their own. Raises Unmeasurable."""
     with own_directory() as path, own_broker(path / "kafka") as broker:
         async with test_server(path / "database") as server, server.database() as dsn:
             settings = test_settings(database_url=dsn, data_dir=path).model_copy(
@@ -178,5 +165,5 @@ async def ingest_on_kafka() -> AsyncIterator[Service]:
             async with open_engine(settings) as engine:
                 await migrate(settings, engine)
                 key = await write_key(engine, await open_vault(engine, settings))
-            with own_process("ingest", settings) as process:
+            with own_process("ingest", settings, *arguments) as process:
                 yield Service(settings, key.secret, process)

@@ -39,29 +39,40 @@ def own_broker(data: Path) -> Iterator[Broker]:
 
 
 @contextmanager
-def own_process(service: str, settings: Settings) -> Iterator[psutil.Process]:
+def own_process(service: str, settings: Settings, *arguments: str) -> Iterator[psutil.Process]:
     """The command `tierwise SERVICE`, once it is ready, on the port that the settings name."""
-    port = {"ingest": settings.ingest_port, "scoring": settings.scoring_port}[service]
+    port = {
+        "ingest": settings.ingest_port,
+        "scoring": settings.scoring_port,
+        "profile-api": settings.profile_api_port,
+    }[service]
     environment = {
         "PATH": "/usr/bin:/bin",
         "TIERWISE_DATABASE_URL": settings.database_url.get_secret_value() if settings.database_url else "",
         "TIERWISE_SECRET_KEY": settings.secret_key[0].get_secret_value(),
         "TIERWISE_DATA_DIR": str(settings.data_dir),
-        f"TIERWISE_{service.upper()}_PORT": str(port),
+        "TIERWISE_LOG_LEVEL": "warning",
+        f"TIERWISE_{service.upper().replace('-', '_')}_PORT": str(port),
     }
     if settings.kafka_bootstrap_servers:
         environment["TIERWISE_KAFKA_BOOTSTRAP_SERVERS"] = settings.kafka_bootstrap_servers
-    command = [sys.executable, "-c", "from tierwise.cli import main; main()", service]
+    command = [sys.executable, "-c", "from tierwise.cli import main; main()", service, *arguments]
     process = subprocess.Popen(command, env=environment, cwd=settings.data_dir)
     try:
-        _wait_until_ready(process, f"http://127.0.0.1:{port}/readyz")
+        until_ready(process, f"http://127.0.0.1:{port}/readyz")
         yield psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+def cpu_seconds(process: psutil.Process) -> float:
+    """What it and its children have taken."""
+    times = [one.cpu_times() for one in (process, *process.children(recursive=True))]
+    return float(sum(one.user + one.system for one in times))
+
+
+def until_ready(process: subprocess.Popen[bytes], url: str) -> None:
     for _ in range(200):
         if process.poll() is not None:
             raise RuntimeError("the service ended at once; what it said stands above")

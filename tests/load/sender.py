@@ -14,12 +14,14 @@ import uvloop
 
 
 class Order(msgspec.Struct):
-    """Send `requests` requests, in turns those that lie in `directory`, over `connections` connections."""
+    """Send `requests` requests, in turns those that lie in `directory`, over `connections` connections: as fast as they
+    are answered, or so many a second, and then latencies count from when a request was due."""
 
     port: int
     directory: str
     requests: int
     connections: int
+    per_second: float | None = None
 
 
 class Sent(msgspec.Struct):
@@ -40,6 +42,10 @@ async def send(order: Order) -> Sent:
         reader, writer = await asyncio.open_connection("127.0.0.1", order.port)
         for number in waiting:
             started = time.perf_counter()
+            if order.per_second is not None:
+                due = begun + number / order.per_second
+                await asyncio.sleep(due - started)
+                started = due
             writer.write(prepared[number % len(prepared)])
             head = await reader.readuntil(b"\r\n\r\n")
             length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
@@ -49,11 +55,11 @@ async def send(order: Order) -> Sent:
             latencies.append(time.perf_counter() - started)
         writer.close()
 
-    started = time.perf_counter()
+    begun = time.perf_counter()
     async with asyncio.TaskGroup() as group:
         for _ in range(order.connections):
             group.create_task(connection())
-    seconds = time.perf_counter() - started
+    seconds = time.perf_counter() - begun
     cuts = statistics.quantiles(latencies, n=100)
     return Sent(seconds, cuts[49] * 1000, cuts[98] * 1000)
 

@@ -1,9 +1,12 @@
 """What docs/sources.md tells users to paste, and pasting it."""
 
 import asyncio
+import json
+import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -43,3 +46,16 @@ async def _ran(*command: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
+
+
+async def answered(script: str, **variables: str) -> Any:
+    """What a curl of a page about an API gives, which is JSON. Fails where it fails."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-ec", script.replace("curl ", "curl --fail-with-body --silent --show-error ")),
+        env=os.environ | variables,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await process.communicate()
+    assert process.returncode == 0, output.decode()
+    return json.loads(output)

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from tierwise.domain.interaction import Interaction
+from tierwise.domain.updates import Updates
 
 Properties = dict[str, Any]
 
@@ -121,8 +122,21 @@ def _interaction(random: Random, number: int, time: datetime) -> Interaction:
         type=type_,
         identifiers={"user_id": "u"},
         attributes={name: random.choice(ATTRIBUTES[name]) for name in names},
+        updates=_updates(random) if random.random() < 0.2 else None,
         properties={name: value for name, value in properties(random).items() if value is not None},
         scored=random.random() < 0.95,
+    )
+
+
+def _updates(random: Random) -> Updates:
+    name = random.choice(sorted(ATTRIBUTES))
+    return random.choice(
+        [
+            Updates(first={name: random.choice(ATTRIBUTES[name])}),
+            Updates(add={name: random.choice([1, -2, 0.5, 0.1])}),
+            Updates(append={name: ["go"]}),
+            Updates(clear=True),
+        ]
     )
 
 

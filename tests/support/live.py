@@ -38,7 +38,6 @@ class Ear:
     def __init__(self, response: httpx.Response) -> None:
         self.response = response
         self.last_id = ""
-        self.beats = 0
         self._lines = response.aiter_lines()
 
     @classmethod
@@ -58,15 +57,20 @@ class Ear:
             await ear._block()
             yield ear
 
-    async def next(self) -> Heard:
+    async def next(self, *, within_s: float = PATIENCE_S) -> Heard:
         """The next event that has data. Fails where none comes."""
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(within_s):
             while (heard := await self._block()) is None:
-                self.beats += 1
+                continue
         return heard
 
     async def take(self, count: int) -> list[Heard]:
         return [await self.next() for _ in range(count)]
+
+    async def beat(self) -> None:
+        """A heartbeat, and nothing else."""
+        async with asyncio.timeout(PATIENCE_S):
+            assert await self._block() is None
 
     async def silent(self, seconds: float = 0.3) -> bool:
         """Whether nothing comes for so long; the stream cannot be read after that."""
@@ -103,10 +107,12 @@ async def listening_api(settings: Settings, *, heartbeat_s: float = 15.0) -> Asy
         serving = asyncio.create_task(server.serve())
         while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
             await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-        app.state.live.feed.close()
-        server.should_exit = True
-        await serving
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            app.state.live.feed.close()
+            server.should_exit = True
+            await serving
 
 
 async def record(connection: AsyncConnection, customer: int, sequence: int, aspect: str = "tier", **given: Any) -> None:

@@ -60,7 +60,8 @@ async def running_module(source: str, **environment: str) -> AsyncIterator[async
         try:
             yield process
         finally:
-            process.kill()
+            if process.returncode is None:
+                process.kill()
             await process.wait()
 
 

@@ -4,16 +4,18 @@ interactions, without ledgers and without NumPy. The kernel has to agree with it
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 from typing import Any
 
+from tests.support.reference_attributes import Fact, attribute_of
 from tests.support.reference_expressions import number, truth
 from tierwise.domain.dynamic_signals import kept_interests
 from tierwise.domain.interaction import CHANNELS, Interaction
 from tierwise.domain.rulebook.book import Fit, Matcher, Points, Rulebook, Tag
+from tierwise.domain.updates import Updates
 
 POINT = 1_000 << 16
 """One point, in the unit of `Expected.points`."""
@@ -195,11 +197,11 @@ def _is_active(one: Interaction) -> bool:
 
 
 def attributes_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> dict[str, Any]:
-    """The latest of each; of equal times that of the greater key. First and last touch among them."""
-    held: dict[str, Any] = {}
+    """First and last touch among them."""
     in_order = sorted(interactions, key=lambda one: (one.time, one.key))
-    for one in in_order:
-        held |= one.attributes
+    said = [Fact(_microseconds(one), one.key, one.attributes, one.updates or Updates()) for one in in_order]
+    names = {name for one in said for name in (*one.attributes, *one.updates.names())}
+    held = {name: attribute_of(name, said) for name in names}
     touched = []
     for one in filter(_is_counted, in_order):
         scope = Properties(one, rulebook)
@@ -207,6 +209,10 @@ def attributes_of(interactions: Sequence[Interaction], rulebook: Rulebook) -> di
     if touched:
         held |= {"acquisition.first": touched[0], "acquisition.last": touched[-1]}
     return held
+
+
+def _microseconds(one: Interaction) -> int:
+    return (one.time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
 
 
 def aged(attributes: dict[str, Any], today: date) -> dict[str, Any]:

@@ -23,6 +23,7 @@ UVICORN: Final[dict[str, Any]] = {
     "access_log": False,  # ours has route templates, theirs has paths
     "log_config": None,
     "server_header": False,
+    "proxy_headers": False,  # who is trusted with a sender's address is a setting of ours
     "timeout_keep_alive": KEEP_ALIVE_S,
     "timeout_graceful_shutdown": DRAIN_S,
 }

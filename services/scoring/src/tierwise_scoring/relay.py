@@ -9,6 +9,7 @@ compare-and-set, when the stream has acknowledged; a crash in between publishes 
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -91,6 +92,8 @@ class Relay:
     async def _follow(self, connection: AsyncConnection) -> None:
         raw = await driver_connection(connection)
         await raw.add_listener(CHANNEL, self._on_notify)
+        # The cursor alone is written here: where a crash takes its last moves back, a stretch is published again.
+        await raw.execute("SET synchronous_commit = off")
         try:
             while True:
                 self._wake.clear()
@@ -100,6 +103,7 @@ class Relay:
                         await self._wake.wait()
         finally:
             if not raw.is_closed():
+                await raw.execute("RESET synchronous_commit")
                 await raw.remove_listener(CHANNEL, self._on_notify)
 
     def _on_notify(self, *_: object) -> None:
@@ -142,13 +146,23 @@ class Relay:
             records, read = await cursors.outbox.records(
                 connection, cursors.shard, window._replace(last_id=max(window.last_id, first - 1)), last, _ROWS_MAX
             )
-            for topic in dict.fromkeys(topic for topic, _ in records):
-                await self._stream.append(topic, [record for to, record in records if to == topic])
+            await self._append(records)
             if read is not None:
                 following = window._replace(last_id=read)
                 await cursors.move(window, following)
                 window = following
         return window
+
+    async def _append(self, records: Sequence[tuple[str, Outgoing]]) -> None:
+        """Topics at once: there is no order between them, and each append waits for a flush to disk. All have ended
+        when one has failed, so that nothing of this is still under way when it is repeated."""
+        by_topic: defaultdict[str, list[Outgoing]] = defaultdict(list)
+        for topic, record in records:
+            by_topic[topic].append(record)
+        appends = (self._stream.append(topic, those) for topic, those in by_topic.items())
+        for error in await asyncio.gather(*appends, return_exceptions=True):
+            if error is not None:
+                raise error
 
 
 class _Cursors:

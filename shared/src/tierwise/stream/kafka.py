@@ -11,6 +11,7 @@ from tierwise.stream.kafka_cluster import KafkaCluster, unavailable_unless
 from tierwise.stream.kafka_reader import KafkaReader
 from tierwise.stream.outgoing import by_partition, checked_size
 from tierwise.stream.port import Assigned, Outgoing, Partition, Revoked, StreamUnavailable
+from tierwise.stream.topics import PUBLISHED
 
 _MS_PER_HOUR = 3_600_000
 
@@ -62,8 +63,15 @@ class KafkaStream:
             # An acknowledged record survives the loss of a broker, and one broker may be away, from three on.
             "min.insync.replicas": "2" if self._replication_factor >= 3 else "1",
         }
+        # Others' clients read these: not all of them know LZ4, which we send, but all know gzip.
+        for_others = {name: count for name, count in topics.items() if name in PUBLISHED}
+        our_own = {name: count for name, count in topics.items() if name not in PUBLISHED}
         with unavailable_unless("creating topics"):
-            await self._cluster.create_topics(topics, replication_factor=self._replication_factor, settings=settings)
+            for some, further in ((our_own, {}), (for_others, {"compression.type": "gzip"})):
+                if some:
+                    await self._cluster.create_topics(
+                        some, replication_factor=self._replication_factor, settings=settings | further
+                    )
 
     async def partitions(self, topic: str) -> Sequence[Partition]:
         return (await self._cluster.describe([topic])).partitions(topic)

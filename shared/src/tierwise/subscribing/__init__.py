@@ -1,0 +1,1 @@
+"""`tierwise subscribe`: what leaves on a topic, as it leaves."""

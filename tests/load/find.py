@@ -1,0 +1,120 @@
+"""Finding customers over HTTP: lists, counts, statistics and exports of a large base, one request at a time.
+
+TIERWISE_BENCH_CUSTOMERS: how many customers there are (200,000; the goals are for 1,000,000).
+"""
+
+import os
+import statistics
+import time
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import httpx
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from tests.load.bench import Result, benchmark
+from tests.load.population import settle, store_population
+from tests.load.running import own_directory
+from tests.support.database import test_settings
+from tierwise.db.embedded import embedded_postgres
+from tierwise.db.engine import open_engine
+from tierwise.db.migrate import migrate
+from tierwise.security.keys import SCOPES, create_read_key
+from tierwise.security.personal import open_vault
+from tierwise.settings import Settings
+from tierwise_profile_api.app import create_app
+
+CUSTOMERS: Final = int(os.environ.get("TIERWISE_BENCH_CUSTOMERS", "200000"))
+REPEATED: Final = 9
+
+NARROWED: Final[dict[str, dict[str, Any]]] = {
+    "tier and intent": {"tier": "B", "intent": "medium"},
+    "stage and region": {"stage": ["active", "new"], "region": "CN-31"},
+    "tag and industry": {"tag": "browsing:high", "industry": "finance"},
+    "source and scores": {"source": "search", "intent_from": 20, "intent_to": 60},
+    "expression": {"filter": 'region in ("CN-31", "CN-11") and not (intent < 30 or tier = "E")'},
+}
+STATISTICS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "distribution by region": ("distribution", {"by": "region"}),
+    "distribution by a tag": ("distribution", {"by": "tag:browsing"}),
+    "channel table": ("channels", {}),
+    "moves between tiers": ("moves", {}),
+}
+
+
+@benchmark("find")
+async def find() -> AsyncIterator[Result]:
+    """Medians; the first request of each kind does not count."""
+    with own_directory() as path:
+        async with embedded_postgres(path / "database") as dsn:
+            settings = test_settings(database_url=dsn, data_dir=path)
+            async with open_engine(settings) as engine:
+                await migrate(settings, engine)
+                await store_population(engine, CUSTOMERS)
+                await vary(engine)
+                key = await _key(engine, settings)
+            app = create_app(settings)
+            async with (
+                app.router.lifespan_context(app),
+                httpx.AsyncClient(
+                    transport=httpx.ASGITransport(app),
+                    base_url="http://profile-api",
+                    headers={"Authorization": f"Bearer {key}"},
+                    timeout=600,
+                ) as client,
+            ):
+                async for result in _measured(client):
+                    yield result
+
+
+async def vary(engine: AsyncEngine) -> None:
+    """What the population's customers, who have no attributes, would be filtered by."""
+    async with engine.begin() as connection:
+        await connection.execute(
+            text("""UPDATE customer_facets
+                    SET region = 'CN-' || (ARRAY['11', '31', '44', '33', '51'])[1 + customer_id % 5],
+                        industry = (ARRAY['education', 'finance', 'it', 'retail'])[1 + customer_id / 5 % 4],
+                        first_touch = (ARRAY['search', 'email', 'social', 'partner'])[1 + customer_id / 20 % 4],
+                        last_touch = (ARRAY['search', 'direct', 'phone'])[1 + customer_id / 80 % 3]""")
+        )
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        await connection.execute(text("VACUUM FULL customer_facets"))
+    await settle(engine)
+
+
+async def _key(engine: AsyncEngine, settings: Settings) -> str:
+    async with engine.begin() as connection:
+        vault = await open_vault(connection, settings)
+        return (await create_read_key(connection, vault, name="bench", scopes=SCOPES)).secret
+
+
+async def _measured(client: httpx.AsyncClient) -> AsyncIterator[Result]:
+    size = f"ms ({CUSTOMERS:,} customers)"
+    for name, parameters in NARROWED.items():
+        for kind, path, more in (
+            ("list", "customers", {}),
+            ("list, sorted,", "customers", {"sort": "-intent.score"}),
+            ("count", "customers/count", {}),
+        ):
+            took_ms = await _median_ms(client, path, {**parameters, **more})
+            yield Result(name=f"{kind} by {name}", value=took_ms, unit=size, goal=100, lower_is_better=True)
+    for name, (path, parameters) in STATISTICS.items():
+        took_ms = await _median_ms(client, f"statistics/{path}", parameters)
+        yield Result(name=name, value=took_ms, unit=size, goal=300, lower_is_better=True)
+    for format_, goal in (("csv", 50_000), ("ndjson", None)):
+        started = time.perf_counter()
+        response = await client.get("/v1/export", params={"format": format_}, headers={"Accept-Encoding": "identity"})
+        lines = response.text.count("\n") - (format_ == "csv")
+        rate = lines / (time.perf_counter() - started)
+        yield Result(name=f"export as {format_}", value=rate, unit="customers/s", goal=goal)
+
+
+async def _median_ms(client: httpx.AsyncClient, path: str, parameters: dict[str, Any]) -> float:
+    took = []
+    for _ in range(1 + REPEATED):
+        started = time.perf_counter()
+        (await client.get(f"/v1/{path}", params=parameters)).raise_for_status()
+        took.append(time.perf_counter() - started)
+    return statistics.median(took[1:]) * 1_000
