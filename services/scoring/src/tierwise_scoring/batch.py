@@ -125,5 +125,5 @@ def _check_override(interaction: Interaction) -> None:
 
 def _texts(interaction: Interaction) -> list[str]:
     """What goes into text columns."""
-    identifiers = interaction.identifiers
-    return [interaction.id, interaction.source, interaction.type, *identifiers, *identifiers.values()]
+    named = (text for pair in interaction.named for text in pair)
+    return [interaction.id, interaction.source, interaction.type, *named]

@@ -56,7 +56,7 @@ class _Assignment:
 
 async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], vault: Vault) -> Resolution:
     """Raises IdentityContended."""
-    hashes = [[vault.identifier_hash(kind, value) for kind, value in one.identifiers.items()] for one in interactions]
+    hashes = [[vault.identifier_hash(kind, value) for kind, value in one.named] for one in interactions]
     tied = [
         every if one.links else [vault.identifier_hash(*strongest(one.identifiers))]
         for one, every in zip(interactions, hashes, strict=True)
@@ -141,7 +141,7 @@ def _sealed(
     named = {
         hash_: item
         for one, every in zip(interactions, hashes, strict=True)
-        for hash_, item in zip(every, one.identifiers.items(), strict=True)
+        for hash_, item in zip(every, one.named, strict=True)
         if hash_ in fresh
     }
     return [

@@ -312,8 +312,9 @@ def _misfit(raw: bytes, message: str) -> InvalidInteraction:
         field = what.split("`")[1]
         return InvalidInteraction(f"missing_{field}", field, "It is required")
     if what.startswith("Object contains unknown field"):
-        known = ", ".join(Claim.__struct_fields__)
-        return InvalidInteraction("unknown_field", what.split("`", 1)[1][:-1][:64], f"Known fields: {known}")
+        known = ", ".join((Updates if field == "updates" else Claim).__struct_fields__)
+        name = ".".join(filter(None, (field, what.split("`", 1)[1][:-1][:64])))
+        return InvalidInteraction("unknown_field", name, f"Known fields: {known}")
     if what.startswith("Number out of range"):
         return InvalidInteraction("number_out_of_range", field or None, "Numbers fit 64 bits")
     if not field:

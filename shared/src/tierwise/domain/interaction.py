@@ -24,8 +24,9 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     maps kind to normalised value; `attributes` are what is known of the customer from now on (None unsets), `updates`
     what it changes of that otherwise; `properties` are of this interaction alone. `links`: whether its identifiers may
     tie customers together; where not, the strongest one alone says whose it is. Not `scored`: its customer agreed to
-    its being kept, not to its being counted. `batch`: the import that it came with, if any. `quiet`: changes that it
-    causes are not published.
+    its being kept, not to its being counted. `same_as`: further identifiers of the same person, as (kind, value),
+    where `identifiers` has one of the kind already. `batch`: the import that it came with, if any. `quiet`: changes
+    that it causes are not published.
     """
 
     id: str
@@ -40,12 +41,18 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     properties: dict[str, Any] = {}
     links: bool = True
     scored: bool = True
+    same_as: tuple[tuple[str, str], ...] = ()
     batch: str | None = None
     quiet: bool = False
 
     @property
     def key(self) -> bytes:
         return key_of(self.source, self.id)
+
+    @property
+    def named(self) -> list[tuple[str, str]]:
+        """Every identifier, as (kind, value)."""
+        return [*self.identifiers.items(), *self.same_as]
 
 
 def key_of(source: str, id: str) -> bytes:  # noqa: A002
@@ -59,7 +66,11 @@ def content_of(interaction: Interaction) -> int:
     said, however its members were ordered. A time that is the arrival's own was not said."""
     one = interaction
     time = None if one.time == one.received else one.time
-    said = (time, one.channel, one.type, one.identifiers, one.attributes, one.properties, one.scored)
+    said: tuple[object, ...] = (
+        time, one.channel, one.type, one.identifiers, one.attributes, one.properties, one.scored,
+    )  # fmt: skip
+    if one.same_as:
+        said = (*said, one.same_as)
     return crc32(_canonical(said if one.updates is None else (*said, one.updates))) - (1 << 31)
 
 

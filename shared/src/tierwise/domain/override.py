@@ -91,6 +91,14 @@ def next_expiry(held: Attributes, now: datetime) -> datetime | None:
     return min((end for end in ends if end is not None), default=None)
 
 
+def values_of(rulebook: Rulebook) -> dict[str, list[str]]:
+    """By aspect, the values that it can be set to."""
+    values: dict[str, list[str]] = {}
+    for aspect, value in _places(rulebook):
+        values.setdefault(aspect, []).append(value)
+    return values
+
+
 def value_of(result: np.void, aspect: str, rulebook: Rulebook) -> str | None:
     """The name that a result has at an aspect; None for no tag, and for an aspect that the rulebook does not have."""
     for (place, value), (field, column, code) in _places(rulebook).items():
