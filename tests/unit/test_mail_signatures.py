@@ -77,7 +77,7 @@ async def test_without_a_signature_it_is_refused(name: str) -> None:
     assert await is_refused(name, unsigned, [signer.secret]) in (401, 406)
 
 
-@pytest.mark.parametrize("name", SIGNERS.keys() - {"mailgun"})
+@pytest.mark.parametrize("name", sorted(SIGNERS.keys() - {"mailgun"}))
 async def test_a_body_that_was_changed_is_refused(name: str) -> None:
     signer = SIGNERS[name]()
     sent = signer.sign(example(name), NOW)

@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import structlog
@@ -39,19 +38,17 @@ class Pending:
         self._bytes_max = bytes_max
         self._metrics = metrics
 
-    @contextmanager
-    def holding(self, size: int) -> Iterator[None]:
-        """Raises Unavailable when there is no room; one request alone always has it."""
+    def hold(self, size: int) -> None:
+        """Raises Unavailable when there is no room; one request alone always has it. What is held is to be let go."""
         if self._bytes and self._bytes + size > self._bytes_max:
             self._metrics.append_failures.labels("backlog").inc()
             raise Unavailable("The stream is slower than what comes in; nothing of this request was taken.")
         self._bytes += size
         self._metrics.pending_bytes.set(self._bytes)
-        try:
-            yield
-        finally:
-            self._bytes -= size
-            self._metrics.pending_bytes.set(self._bytes)
+
+    def let_go(self, size: int) -> None:
+        self._bytes -= size
+        self._metrics.pending_bytes.set(self._bytes)
 
 
 class Acceptor:
@@ -130,14 +127,17 @@ class Acceptor:
 
     async def _append(self, records: Sequence[Outgoing]) -> None:
         started = time.perf_counter()
-        with self._pending.holding(sum(len(record.value) for record in records)):
-            try:
-                async with asyncio.timeout(self._timeout_s):
-                    await self._stream.append(INTERACTIONS, records)
-            except TimeoutError as error:
-                self._metrics.append_failures.labels("timeout").inc()
-                raise Unavailable("The stream is slow; repeating the request is safe.") from error
-            except StreamUnavailable as error:
-                self._metrics.append_failures.labels("unavailable").inc()
-                raise Unavailable("The stream is away; repeating the request is safe.") from error
+        size = sum([len(record.value) for record in records])
+        self._pending.hold(size)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._stream.append(INTERACTIONS, records)
+        except TimeoutError as error:
+            self._metrics.append_failures.labels("timeout").inc()
+            raise Unavailable("The stream is slow; repeating the request is safe.") from error
+        except StreamUnavailable as error:
+            self._metrics.append_failures.labels("unavailable").inc()
+            raise Unavailable("The stream is away; repeating the request is safe.") from error
+        finally:
+            self._pending.let_go(size)
         self._metrics.append_seconds.observe(time.perf_counter() - started)

@@ -2,14 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, Final, NoReturn, cast
+from typing import Any, Final, cast
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.openapi.utils import get_openapi
 from prometheus_client import CollectorRegistry
 from starlette.exceptions import HTTPException
 
-from tierwise.asgi import HttpError, problem_of_http_error
+from tierwise.asgi import HttpError, problem_of_http_error, problem_response
 from tierwise.observed import Observed
 from tierwise.readiness import database_check, migrations_check, stream_check
 from tierwise.routes import health_routes
@@ -52,14 +52,18 @@ def create_app(settings: Settings) -> FastAPI:
         route = receiving(format_, settings, backend)
         for method, path, _ in format_.routes:
             direct.add(path, {method: route, "OPTIONS": asked})
-    app.add_middleware(Observed, registry, service="ingest", direct=direct)
     app.add_exception_handler(HTTPException, _framework_error)
+    # Around the framework's own layers, which cost a request beside it 10 us.
+    app.middleware_stack = Observed(app.build_middleware_stack(), registry, service="ingest", direct=direct)
     app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
-async def _framework_error(_: Request, error: Exception) -> NoReturn:
-    raise problem_of_http_error(cast(HttpError, error)) from error
+async def _framework_error(_: Request, error: Exception) -> Response:
+    answer = problem_response(problem_of_http_error(cast(HttpError, error)))
+    response = Response(answer.body, answer.status)
+    response.raw_headers = answer.headers
+    return response
 
 
 def _document(app: FastAPI) -> dict[str, Any]:
