@@ -23,6 +23,8 @@ from tierwise.security import commands as keys
 from tierwise.security import source_commands as sources
 from tierwise.security.personal import VaultError
 from tierwise.stream.port import PositionError, StreamUnavailable
+from tierwise.subscribing import commands as subscribing
+from tierwise.webhooks import commands as webhooks
 
 _SAYS_WHAT_TO_DO = (Problem, EmbeddedDatabaseError, VaultError, StreamUnavailable, PositionError, RulebookError)
 _UNDEFINED_TABLE = "42P01"
@@ -71,7 +73,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Keeps a live classification of every customer."""
 
-    for own in (database, keys, sources, doctor, authoring, classifying):
+    for own in (database, keys, sources, doctor, authoring, classifying, subscribing, webhooks):
         own.register(app)
     for entry in sorted(entry_points(group="tierwise.commands"), key=lambda entry: entry.name):
         entry.load()(app)

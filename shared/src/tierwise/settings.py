@@ -37,6 +37,17 @@ class Settings(BaseSettings):
 
     profile_api_host: str = "127.0.0.1"
     profile_api_port: int = Field(default=8002, ge=0, le=65535)
+    profile_api_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins whose pages may read, comma-separated; `*`: any"
+    )
+    oidc_issuer: str | None = Field(
+        default=None, description="Address of an identity provider whose JWTs are read keys"
+    )
+    oidc_audience: str | None = Field(default=None, description="Whom its JWTs have to be for; needed with an issuer")
+    oidc_scope_claim: str = Field(default="scope", description="The claim that holds the scopes: a text or a list")
+    audit_retention_days: int = Field(
+        default=730, ge=1, description="How long it is known who read whose personal data"
+    )
 
     stream_partitions: int = Field(
         default=8, ge=1, le=1024, description="Of the topic interactions, when it is created"
@@ -51,10 +62,16 @@ class Settings(BaseSettings):
         default=8003, ge=0, le=65535, description="Health and metrics of a scoring worker; 0: any"
     )
     scoring_host: str = "127.0.0.1"
+    webhook_allowed_networks: Annotated[tuple[IPvAnyNetwork, ...], NoDecode] = Field(
+        default=(), description="Not of the internet, but webhooks may go there, by plain http too; comma-separated"
+    )
+    webhook_log_days: int = Field(default=7, ge=5, description="How long the log of deliveries is kept")
     scoring_batch_max: int = Field(default=5_000, ge=1, description="Interactions in one transaction")
     scoring_read_wait_ms: int = Field(default=200, ge=0, description="How long a read waits for the first record")
 
-    @field_validator("secret_key", "ingest_trusted_proxies", mode="before")
+    @field_validator(
+        "secret_key", "ingest_trusted_proxies", "profile_api_origins", "webhook_allowed_networks", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value

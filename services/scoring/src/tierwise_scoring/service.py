@@ -1,5 +1,5 @@
-"""The scoring service: worker, relay, sweeper, the release's pass, the taking of cuts and the upkeep, with the health
-routes beside."""
+"""The scoring service: worker, relay, webhooks, sweeper, the release's pass, the taking of cuts and the upkeep, with
+the health routes beside."""
 
 import asyncio
 import errno
@@ -31,11 +31,13 @@ from tierwise_scoring.relay import Relay
 from tierwise_scoring.releaser import Releaser
 from tierwise_scoring.sweep import Sweeper
 from tierwise_scoring.taker import Taker
+from tierwise_scoring.webhooks.service import send_webhooks
 from tierwise_scoring.worker import Worker
 
 log = structlog.get_logger()
 
-_CONNECTIONS: Final = 11  # worker, relay, sweeper, release (2), cuts (2), upkeep, readiness, and the stream's own
+# Worker, relay, sweeper, release (2), cuts (2), upkeep, readiness, the stream's own, webhooks (1 + 3).
+_CONNECTIONS: Final = 15
 _OPENING_POLL_S: Final = 0.1
 _LAG_EVERY_S: Final = 5.0
 
@@ -68,6 +70,7 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             group.create_task(Releaser(engine, opened.vault, Rulebooks(), metrics).run())
             group.create_task(Taker(engine, opened.stream, opened.vault, Rulebooks()).run())
             group.create_task(maintain(engine, opened.stream, settings))
+            group.create_task(send_webhooks(engine, opened.vault, settings, registry))
             group.create_task(_tell_lag(worker, metrics))
             group.create_task(_work(worker, reset))
 

@@ -172,12 +172,32 @@ customers = Table(
 customer_facets = Table(
     "customer_facets",
     metadata,
-    # What lists filter by; written only when one of these changes.
+    # What lists, counts and statistics read. The columns down to `tags` are written only when one of them changes; those
+    # after it may change with every interaction, and have no index, so that their updates are HOT.
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
     Column("tier", Text, nullable=False),
     Column("intent", Text, nullable=False),
     Column("stage", Text, nullable=False),
+    Column("region", Text),  # attributes, where they are short texts
+    Column("city_tier", Text),
+    Column("age_group", Text),
+    Column("gender", Text),
+    Column("occupation", Text),
+    Column("industry", Text),
+    Column("company_size", Text),
+    Column("customer_type", Text),
+    Column("owner", Text),
+    Column("first_touch", Text),
+    Column("last_touch", Text),
     Column("tags", ARRAY(Text), nullable=False),  # 'family.name:value'
+    Column("interests", ARRAY(Text), nullable=False, server_default=text("'{}'")),
+    Column("preferred_channel", Text),
+    Column("score", SmallInteger, nullable=False, server_default=text("0")),  # of intent, tenths
+    Column("tier_score", SmallInteger, nullable=False, server_default=text("0")),  # hundredths
+    Column("orders", Integer, nullable=False, server_default=text("0")),
+    Column("amount", BigInteger, nullable=False, server_default=text("0")),  # of the orders, minor units
+    _time("first_seen", now=True),
+    _time("last_seen", now=True),
     Index("ix_customer_facets_tier", "tier", "customer_id"),
     Index("ix_customer_facets_intent", "intent", "customer_id"),
     Index("ix_customer_facets_stage", "stage", "customer_id"),
@@ -311,7 +331,6 @@ subscriptions = Table(
     Column("url", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("filters", JSONB, nullable=False),  # tierwise.webhooks.document.Filters as JSON
-    Column("ciphertext", LargeBinary),  # of a destination: tierwise.webhooks.destination.Destination, sealed
     Column("enabled", Boolean, nullable=False),
     Column("disabled_reason", Text),  # of one that was disabled here, not by a person
     _time("disabled_at", nullable=True),

@@ -202,7 +202,11 @@ class StoredChange(msgspec.Struct, frozen=True):
 
 def event_id(change: StoredChange) -> str:
     """Known again when it comes twice: `c_...:19`."""
-    return f"{public_id(change.customer_id)}:{change.sequence}"
+    return event_id_of(change.customer_id, change.sequence)
+
+
+def event_id_of(customer_id: int, sequence: int) -> str:
+    return f"{public_id(customer_id)}:{sequence}"
 
 
 def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:

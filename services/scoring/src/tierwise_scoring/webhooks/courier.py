@@ -1,0 +1,126 @@
+"""The courier of one subscription: fills its queue and sends what is due, a few at a time, in rounds."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from tierwise.db.engine import DATABASE_ERRORS, is_transient
+from tierwise.db.rulebooks import Rulebooks
+from tierwise.db.tables import subscriptions
+from tierwise.security.personal import Vault
+from tierwise.webhooks.registry import live_secrets
+from tierwise_scoring.webhooks.message import event_of, request_of
+from tierwise_scoring.webhooks.metrics import WebhookMetrics
+from tierwise_scoring.webhooks.outcome import record
+from tierwise_scoring.webhooks.queue import CursorTaken, Head, fill, heads
+from tierwise_scoring.webhooks.sender import Request, Sender
+
+log = structlog.get_logger()
+
+AT_ONCE: Final = 16
+"""Requests to one endpoint at the same time, each about another customer."""
+
+CONNECTIONS: Final = 3
+"""To the database, of all couriers together."""
+
+_RETRY_S: Final = 1.0
+_FINISH_S: Final = 2.0
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """What all couriers of a process share."""
+
+    engine: AsyncEngine
+    vault: Vault
+    sender: Sender
+    metrics: WebhookMetrics
+    clock: Callable[[], datetime] = utc_now
+    rulebooks: Rulebooks = field(default_factory=Rulebooks)
+    draw: random.Random = field(default_factory=random.Random)
+    connections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(CONNECTIONS))
+
+
+class _Round(NamedTuple):
+    """`more`: whether there was more than a round takes."""
+
+    letters: list[tuple[Head, Request]]
+    more: bool
+
+
+class Courier:
+    """`wake` says that there may be something to do. `enabled`: whether the subscription was so in the last round."""
+
+    def __init__(self, post: Post, subscription_id: str) -> None:
+        self._post, self._id = post, subscription_id
+        self.wake, self.enabled = asyncio.Event(), True
+
+    async def run(self) -> None:
+        """Until cancelled; goes on after outages of the database."""
+        while True:
+            self.wake.clear()
+            try:
+                if not await self._whole_round():
+                    await self.wake.wait()
+            except DATABASE_ERRORS as error:
+                if not is_transient(error):
+                    raise
+                log.warning("webhook_waits", subscription=self._id, reason=type(error).__name__)
+                await asyncio.sleep(_RETRY_S)
+            except CursorTaken as error:
+                log.warning("webhook_waits", subscription=self._id, reason=str(error))
+                await asyncio.sleep(_RETRY_S)
+
+    async def _whole_round(self) -> bool:
+        """Cancelled, it still tells what became of what was sent, unless an endpoint is slow: that is sent again by
+        whoever comes next, and known by its id."""
+        under_way = asyncio.ensure_future(self.round())
+        try:
+            return await asyncio.shield(under_way)
+        except asyncio.CancelledError:
+            await asyncio.wait([under_way], timeout=_FINISH_S)
+            under_way.cancel()
+            await asyncio.gather(under_way, return_exceptions=True)
+            raise
+
+    async def round(self) -> bool:
+        """Send what is due. Returns whether there may be more at once."""
+        post = self._post
+        async with post.connections, post.engine.begin() as connection:
+            prepared = await self._prepare(connection)
+        if prepared.letters:
+            results = await asyncio.gather(*(post.sender.send(request) for _, request in prepared.letters))
+            made = [(head, result) for (head, _), result in zip(prepared.letters, results, strict=True)]
+            async with post.connections, post.engine.begin() as connection:
+                await record(connection, self._id, made, now=post.clock(), draw=post.draw, metrics=post.metrics)
+        return bool(prepared.letters) or prepared.more
+
+    async def _prepare(self, connection: AsyncConnection) -> _Round:
+        post, now = self._post, self._post.clock()
+        query = select(subscriptions).where(subscriptions.c.id == self._id)
+        row = (await connection.execute(query)).one_or_none()
+        if row is None:
+            return _Round([], more=False)
+        self.enabled = row.enabled
+        paused = row.paused_until is not None and row.paused_until > now
+        more = row.enabled and await fill(connection, row, now)
+        due = await heads(connection, self._id, now, only_tests=not row.enabled or paused, limit=AT_ONCE)
+        live = [one.secret for one in await live_secrets(connection, post.vault, self._id)] if due else []
+        letters = []
+        for head in due:
+            change = head.change
+            rulebook = None if change is None else await post.rulebooks.get(connection, change.rulebook_id)
+            event = event_of(head, rulebook, self._id)
+            letters.append((head, request_of(head, event, row.url, live, now)))
+        return _Round(letters, more)
