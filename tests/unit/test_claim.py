@@ -92,7 +92,7 @@ def test_a_claim_becomes_a_normalised_interaction_and_its_encoding() -> None:
         ({"attributes": {"n" * 65: 1}}, "invalid_attribute", "attributes"),
         ({"attributes": {str(n): n for n in range(101)}}, "invalid_attribute", "attributes"),
         ({"attributes": {"age": 2**63}}, "invalid_attribute", "attributes.age"),
-        ({"updates": {"multiply": {"n": 2}}}, "unknown_field", "multiply"),
+        ({"updates": {"multiply": {"n": 2}}}, "unknown_field", "updates.multiply"),
         ({"updates": {"add": {"n": "2"}}}, "invalid_update", "updates.add"),
         ({"updates": {"add": {"n": 1e10}}}, "invalid_update", "updates.add"),
         ({"updates": {"append": {"n": [1]}}}, "invalid_update", "updates.append"),

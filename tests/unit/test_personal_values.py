@@ -25,12 +25,25 @@ values = st.dictionaries(names, json, max_size=6)
 @given(values, values)
 def test_a_body_gives_back_what_was_packed(attributes: dict[str, Any], properties: dict[str, Any]) -> None:
     body = pack_body(attributes, properties, VAULT)
-    assert unpack_body(body, VAULT, masked=False) == (attributes, properties)
+    assert unpack_body(body, VAULT, masked=False) == (attributes, properties, None, True)
     unpack_body(body, VAULT, masked=True)
 
 
 @pytest.mark.parametrize(
-    "name", ["email", "Email", "E-Mail", "firstName", "first_name", "phone number", "手机号", "ADDRESS", "wechat"]
+    "name",
+    [
+        "email",
+        "Email",
+        "E-Mail",
+        "firstName",
+        "first_name",
+        "phone number",
+        "手机号",
+        "ADDRESS",
+        "wechat",
+        "company.email",
+        "address.line1",
+    ],
 )
 def test_names_of_personal_data_are_known_however_written(name: str) -> None:
     assert is_personal(name)
@@ -54,7 +67,7 @@ def test_personal_values_are_not_in_the_bytes() -> None:
 def test_masked_values_hint_and_do_not_tell() -> None:
     attributes = {"name": "李伟", "email": "li@example.com", "mobile": "+8613800000000", "address": {"street": "x"}}
     body = pack_body(attributes | {"region": "CN-31"}, {"phone": None}, VAULT)
-    shown, properties = unpack_body(body, VAULT, masked=True)
+    shown, properties, *_ = unpack_body(body, VAULT, masked=True)
     assert shown == {
         "name": "李***",
         "email": "l***@example.com",

@@ -177,6 +177,16 @@ def unpack(packed: Sequence[bytes]) -> Ledgers:
     )
 
 
+def rows_of(packed: bytes) -> list[tuple[int, int, int, int]]:
+    """(signal, day, count, value) of each row of one customer: for few rows, an eighth of the time of `unpack` and of
+    what arrays cost. Raises as `unpack`."""
+    if packed[:1] != _FORMAT:
+        raise ValueError("a stored ledger has a format that this version of Tierwise does not know")
+    rows = np.frombuffer(packed, ROW, offset=_HEADER_BYTES).tolist()
+    days = (1 << DAY_BITS) - 1
+    return [(key >> DAY_BITS + SECOND_BITS, key >> SECOND_BITS & days, count, value) for key, count, value in rows]
+
+
 def fold_version_of(packed: bytes) -> int:
     """The fold version that a stored ledger names."""
     return int.from_bytes(packed[1:_HEADER_BYTES], "little")

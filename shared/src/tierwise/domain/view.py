@@ -1,6 +1,6 @@
 """The current view: a stored customer as the JSON that the profile API serves."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +14,7 @@ from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.dynamic_signals import INTEREST_NAMES, interest_id
 from tierwise.domain.interaction import CHANNELS
-from tierwise.domain.ledger import Ledgers, run_starts, signal_id
+from tierwise.domain.ledger import signal_id
 from tierwise.domain.money import decimal_string
 from tierwise.domain.rulebook.book import (
     FIRST_TOUCH,
@@ -26,6 +26,9 @@ from tierwise.domain.rulebook.book import (
 PREFERRED_CHANNEL_DAYS = 180
 INTERESTS_MAX = 5
 _PURCHASE = signal_id("purchase")
+
+_Row = tuple[int, int, int, int]
+"""As `ledger.rows_of` has them."""
 
 
 class StoredCustomer(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,9 +56,9 @@ def current_view(
     rulebook: Rulebook,
     open_attributes: Callable[[Mapping[str, Any]], dict[str, Any]],
 ) -> dict[str, Any]:
-    """`rulebook`: the one that the row names, with its cuts. `identifiers`: (kind, value), already masked where need be.
-    `open_attributes` opens sealed values, or masks them."""
-    rows = ledger.unpack([customer.ledger])
+    """`rulebook`: the one that the row names, with its cuts. `identifiers`: (kind, value), already masked where need
+    be. `open_attributes` opens sealed values, or masks them."""
+    rows = ledger.rows_of(customer.ledger)
     counts = _counts(rows)
     all_held = attributes.unpack(customer.attributes)
     held = {name: value for name, value in attributes.values(all_held).items() if not name.startswith(override.PREFIX)}
@@ -87,7 +90,7 @@ def current_view(
         "preferred_channel": _preferred_channel(rows, rulebook.days.day_of(customer.classified_at)),
         "owner": held.get("owner"),
         "strategy": _strategy(rulebook, tier=tier, intent=level, stage=stage),
-        "overrides": _overrides(customer, rows, all_held, rulebook),
+        "overrides": _overrides(customer, all_held, rulebook),
         "orders": _orders(rows, rulebook),
         "first_seen": rfc3339(customer.first_seen),
         "last_seen": rfc3339(customer.last_seen),
@@ -112,16 +115,17 @@ _ACTIVITY_IDS = {
     (channel, active): signal_id(activity_name(channel, active)) for channel in CHANNELS for active in (True, False)
 }
 
+_ACTIVE_IDS = [_ACTIVITY_IDS[channel, True] for channel in CHANNELS]
 
-def _overrides(
-    customer: StoredCustomer, rows: Ledgers, held: attributes.Attributes, rulebook: Rulebook
-) -> list[dict[str, Any]]:
+
+def _overrides(customer: StoredCustomer, held: attributes.Attributes, rulebook: Rulebook) -> list[dict[str, Any]]:
     """What was set by hand and holds, with what is computed beside it."""
     given = {aspect: one for aspect, one in override.overrides_of(held).items() if one.holds(customer.classified_at)}
     if not given:
         return []
     columns = attribute_columns([held], rulebook)
     columns[OVERRIDES] = np.array([None], object)
+    rows = ledger.unpack([customer.ledger])
     computed = classify(rows, columns, customer.classified_at, rulebook).result[0]
     return [
         {
@@ -136,12 +140,12 @@ def _overrides(
     ]
 
 
-def _counts(rows: Ledgers) -> dict[int, int]:
+def _counts(rows: Iterable[_Row]) -> dict[int, int]:
     """Occurrences of each signal, by its id."""
-    if not len(rows):
-        return {}
-    starts = run_starts(rows.signal)
-    return dict(zip(rows.signal[starts].tolist(), np.add.reduceat(rows.count, starts).tolist(), strict=True))
+    counts: dict[int, int] = {}
+    for signal, _, count, _ in rows:
+        counts[signal] = counts.get(signal, 0) + count
+    return counts
 
 
 def _interests(counts: dict[int, int], names: Sequence[str], rulebook: Rulebook) -> list[str]:
@@ -150,28 +154,28 @@ def _interests(counts: dict[int, int], names: Sequence[str], rulebook: Rulebook)
     told = dict(rulebook.interest_ids)
     if rulebook.interests_by_hash:
         told = {name: interest_id(name) for name in sorted(names)} | told
-    found = [(-counts.get(signal, 0), order, value) for order, (value, signal) in enumerate(told.items())]
+    found = [(-counts[signal], order, value) for order, (value, signal) in enumerate(told.items()) if signal in counts]
     return [value for count, _, value in sorted(found) if count < 0][:INTERESTS_MAX]
 
 
-def _preferred_channel(rows: Ledgers, today: int) -> str | None:
+def _preferred_channel(rows: Iterable[_Row], today: int) -> str | None:
     """The channel on which the customer did most lately; equals in the order of CHANNELS."""
-    recent = _counts(rows.where((rows.day > today - PREFERRED_CHANNEL_DAYS) & (rows.day <= today)))
-    counts = {channel: recent.get(_ACTIVITY_IDS[channel, True], 0) for channel in CHANNELS}
-    best = max(CHANNELS, key=lambda channel: counts[channel])
-    return best if counts[best] else None
+    recent = _counts(row for row in rows if today - PREFERRED_CHANNEL_DAYS < row[1] <= today)
+    counts = [recent.get(signal, 0) for signal in _ACTIVE_IDS]
+    most = max(counts)
+    return CHANNELS[counts.index(most)] if most else None
 
 
-def _orders(rows: Ledgers, rulebook: Rulebook) -> dict[str, Any]:
+def _orders(rows: Iterable[_Row], rulebook: Rulebook) -> dict[str, Any]:
     """`first` and `last` are business dates."""
-    purchases = rows.where(rows.signal == _PURCHASE)
-    some = len(purchases) > 0
+    purchases = [row for row in rows if row[0] == _PURCHASE]
+    days = [day for _, day, _, _ in purchases]
     return {
-        "count": int(purchases.count.sum()),
-        "amount": decimal_string(int(purchases.value.sum())),
+        "count": sum(count for _, _, count, _ in purchases),
+        "amount": decimal_string(sum(value for _, _, _, value in purchases)),
         "currency": rulebook.currency,
-        "first": date_of(int(purchases.day.min())).isoformat() if some else None,
-        "last": date_of(int(purchases.day.max())).isoformat() if some else None,
+        "first": date_of(min(days)).isoformat() if days else None,
+        "last": date_of(max(days)).isoformat() if days else None,
     }
 
 

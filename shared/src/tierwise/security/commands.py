@@ -35,6 +35,7 @@ Scopes = Annotated[
     list[str] | None,
     typer.Option("--scope", help=f"Of {', '.join(SCOPES)}. None given: {', '.join(DEFAULT_SCOPES)}."),
 ]
+Rate = Annotated[float | None, typer.Option("--rate", min=0.1, help="Requests a second that a read key may make.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -46,18 +47,19 @@ def register(app: typer.Typer) -> None:
         source: SourceName = None,
         reader: ReaderName = None,
         scope: Scopes = None,
+        rate: Rate = None,
         browser: Browser = False,
         as_json: AsJson = False,
     ) -> None:
         """Make a key. Its secret is printed this once."""
         if (not (source or "").strip() and not (reader or "").strip()) or (source is not None) == (reader is not None):
             raise typer.BadParameter("give a name with either --source or --reader")
-        if (browser and source is None) or (scope and reader is None):
-            raise typer.BadParameter("--browser goes with --source, --scope with --reader")
+        if (browser and source is None) or ((scope or rate is not None) and reader is None):
+            raise typer.BadParameter("--browser goes with --source, --scope and --rate with --reader")
         if unknown := set(scope or ()) - set(SCOPES):
             raise typer.BadParameter(f"no scope is called {', '.join(sorted(unknown))}: {', '.join(SCOPES)}")
         created = asyncio.run(
-            _create(settings_of_environment(), source, reader, scope or DEFAULT_SCOPES, browser=browser)
+            _create(settings_of_environment(), source, reader, scope or DEFAULT_SCOPES, browser=browser, rate=rate)
         )
         show_created(created, as_json=as_json)
 
@@ -115,14 +117,20 @@ async def opened_database(settings: Settings) -> AsyncIterator[tuple[AsyncConnec
 
 
 async def _create(
-    settings: Settings, source: str | None, reader: str | None, scopes: list[str] | tuple[str, ...], *, browser: bool
+    settings: Settings,
+    source: str | None,
+    reader: str | None,
+    scopes: list[str] | tuple[str, ...],
+    *,
+    browser: bool,
+    rate: float | None,
 ) -> Created:
     async with opened_database(settings) as (connection, vault):
         if source is not None:
             trust = BROWSER if browser else BACKEND
             return await create_write_key(connection, vault, source=source, trust=trust)
         assert reader is not None  # noqa: S101  (checked where the options are)
-        return await create_read_key(connection, vault, name=reader, scopes=scopes)
+        return await create_read_key(connection, vault, name=reader, scopes=scopes, rate_per_s=rate)
 
 
 async def _list(settings: Settings) -> list[Key]:

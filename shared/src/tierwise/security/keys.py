@@ -38,11 +38,14 @@ class SourceExists(Problem):
 
 
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a read key."""
+    """Who holds a read key. `customer`: the only one whom they may read, None: all; `rate_per_s`: of requests, None:
+    without a limit."""
 
     id: str
     name: str
     scopes: frozenset[str]
+    customer: int | None = None
+    rate_per_s: float | None = None
 
 
 class Created(NamedTuple):
@@ -88,13 +91,20 @@ async def add_write_key(connection: AsyncConnection, vault: Vault, *, source_id:
 
 
 async def create_read_key(
-    connection: AsyncConnection, vault: Vault, *, name: str, scopes: Iterable[str] = DEFAULT_SCOPES
+    connection: AsyncConnection,
+    vault: Vault,
+    *,
+    name: str,
+    scopes: Iterable[str] = DEFAULT_SCOPES,
+    rate_per_s: float | None = None,
 ) -> Created:
-    """Raises ValueError for a scope that does not exist."""
+    """`rate_per_s`: how many requests it may make; None: without a limit. Raises ValueError for a scope that does not
+    exist."""
     wanted = frozenset(scopes)
     if unknown := wanted - set(SCOPES):
         raise ValueError(f"unknown scope {', '.join(sorted(unknown))}: there are {', '.join(SCOPES)}")
-    return await _create(connection, vault, "read", name, scopes=[scope for scope in SCOPES if scope in wanted])
+    held = [scope for scope in SCOPES if scope in wanted]
+    return await _create(connection, vault, "read", name, scopes=held, rate_per_s=rate_per_s)
 
 
 async def list_keys(connection: AsyncConnection) -> list[Key]:
@@ -143,6 +153,13 @@ class KeyRing:
         """Raises Unauthorized, Unavailable."""
         return cast(Reader, await self._authenticate("read", secret))
 
+    async def reader(self, key_id: str) -> Reader:
+        """Who holds a read key, by its id, if it is still good. Raises Unauthorized, Unavailable."""
+        held = await self._held.get(key_id)
+        if held is None or held.revoked or not isinstance(held.holder, Reader):
+            raise Unauthorized("The key behind this was revoked.")
+        return held.holder
+
     async def _authenticate(self, kind: Kind, secret: str) -> Source | Reader:
         held = await self._held.get(_id_of(kind, secret))
         if held is None or not hmac.compare_digest(held.hash, self._vault.key_hash(secret)):
@@ -176,10 +193,18 @@ async def _create(
     *,
     source_id: int | None = None,
     scopes: Sequence[str] = (),
+    rate_per_s: float | None = None,
 ) -> Created:
     key_id = secrets.token_hex(_ID_BYTES)
     secret = f"tw_{_LETTER[kind]}_{key_id}_{secrets.token_urlsafe(32)}"
-    row = {"id": key_id, "name": name, "hash": vault.key_hash(secret), "source_id": source_id, "scopes": list(scopes)}
+    row = {
+        "id": key_id,
+        "name": name,
+        "hash": vault.key_hash(secret),
+        "source_id": source_id,
+        "scopes": list(scopes),
+        "rate_per_s": rate_per_s,
+    }
     await connection.execute(insert(keys).values(row))
     return Created(key_id, name, secret)
 
@@ -199,7 +224,7 @@ def _kind(row: Row[Any]) -> Kind:
 
 def _holder(row: Row[Any]) -> Source | Reader:
     if row.source_id is None:
-        return Reader(id=row.id, name=row.name, scopes=frozenset(row.scopes))
+        return Reader(id=row.id, name=row.name, scopes=frozenset(row.scopes), rate_per_s=row.rate_per_s)
     return source_of(row.source_id, row.source, row.trust, row.intake)
 
 

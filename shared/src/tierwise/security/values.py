@@ -1,5 +1,6 @@
 """Personal values among attributes and properties: sealed in what is stored, masked in what is shown."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -41,6 +42,26 @@ def seal_values(values: dict[str, Any], vault: Vault) -> dict[str, Any]:
     else:
         return values
     return {name: _seal(name, value, vault, in_list=False) for name, value in values.items()}
+
+
+class Sealer:
+    """Seals what is learned of customers."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    def values(self, values: dict[str, Any]) -> dict[str, Any]:
+        return seal_values(values, self._vault)
+
+    def texts(self, name: str, texts: Sequence[str]) -> dict[str, bytes | None]:
+        """What tells each of a list's texts from others, to its sealed form: a keyed hash where the name is personal,
+        else the text itself, to None."""
+        if not is_personal(name):
+            return dict.fromkeys(texts)
+        return {
+            self._vault.identifier_hash(name, text).hex(): _seal(name, text, self._vault, in_list=False)
+            for text in texts
+        }
 
 
 def open_values(values: dict[str, Any], vault: Vault, *, masked: bool) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Sensors Analytics (神策分析): the addresses that its SDKs send to.
 
-Source: Sensors Analytics, technical guide, 数据格式 (Data format), 调试模式 (Debug mode); and what the SDKs do with each
-status: those for servers keep or raise what is not 2xx, that for Android forgets what is neither 2xx nor 403, 404, 5xx.
+Source: Sensors Analytics, technical guide, 数据格式 (Data format), 调试模式 (Debug mode). And what the SDKs do with
+each status: those for servers keep what is not answered with 2xx, that for Android forgets all but 403, 404 and 5xx.
 """
 
 import base64
