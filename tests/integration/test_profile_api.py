@@ -369,8 +369,13 @@ AWKWARD = [
 PATHS = [
     "/v1/customers/{}", "/v1/customers/by/{}/{}", "/v1/customers/{}/timeline", "/v1/customers/{}/changes",
     "/v1/customers", f"/v1/customers/{public_id(LI)}/timeline", f"/v1/customers/{public_id(LI)}/changes", "/v1/export",
+    "/v1/customers/{}/history", f"/v1/customers/{public_id(LI)}/history", f"/v1/customers/{public_id(LI)}",
+    f"/v1/customers/{public_id(LI)}/why", "/v1/changes/{}/why", f"/v1/changes/{public_id(LI)}:{{}}/why", "/v1/audit",
 ]  # fmt: skip
-PARAMETERS = ["tier", "intent", "stage", "tag", "limit", "cursor", "channel", "type", "from", "to", ""]
+PARAMETERS = [
+    "tier", "intent", "stage", "tag", "limit", "cursor", "channel", "type", "from", "to", "", "fields", "as_of",
+    "rulebook", "step", "aspect", "dimension", "access_token", "customer_id", "reader",
+]  # fmt: skip
 
 
 async def test_no_request_is_answered_with_a_500_or_an_undocumented_status(client: Client) -> None:

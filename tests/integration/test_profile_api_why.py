@@ -161,6 +161,6 @@ async def test_it_needs_the_scope_profiles_read(anyone: httpx.AsyncClient, engin
 async def test_the_document_of_the_api_has_it_with_an_example(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     operation = document["paths"]["/v1/customers/{customer_id}/why"]["get"]
-    assert operation["security"] == [{"readKey": ["profiles:read"]}]
+    assert operation["security"] == [{"readKey": ["profiles:read"]}, {"browserToken": []}]
     assert "422" not in operation["responses"]
     assert document["components"]["schemas"]["Why"]["examples"][0]["dimension"]["name"] == "value"

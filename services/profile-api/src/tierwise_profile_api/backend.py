@@ -1,5 +1,6 @@
 """What requests are answered from."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,10 +18,17 @@ from tierwise.problem import Unavailable
 from tierwise.security.keys import KeyRing
 from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
+from tierwise.stream.open import open_stream
+from tierwise.stream.port import Stream
+from tierwise_profile_api.oidc import Issuer
+from tierwise_profile_api.rates import Rates
 from tierwise_profile_api.reads import Reads, database_needed
+from tierwise_profile_api.retention import forget
+from tierwise_profile_api.views import Views
 
 CONNECTIONS: Final = 10
-OTHER_CONNECTIONS: Final = 3  # keys, rulebooks, readiness
+OTHER_CONNECTIONS: Final = 7  # keys, rulebooks, audit, readiness, the live feed, the embedded stream
+FOLDED_AT_ONCE: Final = 2  # histories: each holds some 50 MB at most, and a core
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,17 +37,21 @@ class Backend:
     reads: Reads
     vault: Vault
     keys: KeyRing
+    stream: Stream
+    issuer: Issuer | None = None
+    rates: Rates = field(default_factory=Rates)
+    views: Views = field(default_factory=Views)
     rulebooks: Rulebooks = field(default_factory=Rulebooks)
-    _loaded: dict[int, Rulebook] = field(default_factory=dict)
+    folding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FOLDED_AT_ONCE))
 
-    async def rulebook(self, number: int) -> Rulebook:
-        """The rulebook that a row names; without a connection from the second time on. Raises Unavailable."""
-        if (known := self._loaded.get(number)) is not None:
+    async def rulebook(self, number: int, cuts: int | None = None) -> Rulebook:
+        """The rulebook that a row names, and its cuts; without a connection from the second time on. Raises
+        Unavailable."""
+        if (known := self.rulebooks.loaded(number, cuts)) is not None:
             return known
         with database_needed():
             async with self.engine.connect() as connection:
-                self._loaded[number] = await self.rulebooks.get(connection, number)
-        return self._loaded[number]
+                return await self.rulebooks.get(connection, number, cuts)
 
     async def rulebook_in_force(self) -> Rulebook:
         """Raises Unavailable."""
@@ -56,9 +68,15 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         await check(engine)
         vault = await open_vault(engine, settings)
         reads = Reads(engine, size=CONNECTIONS)
+        stream = open_stream(settings, engine, vault)
         try:
-            yield Backend(engine, reads, vault, KeyRing(engine, vault))
+            forgetting = asyncio.create_task(forget(engine, settings.audit_retention_days))
+            try:
+                yield Backend(engine, reads, vault, KeyRing(engine, vault), stream, Issuer.of(settings))
+            finally:
+                forgetting.cancel()
         finally:
+            await stream.close()
             await reads.close()
 
 

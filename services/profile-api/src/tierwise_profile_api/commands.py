@@ -22,5 +22,6 @@ async def serve(settings: Settings) -> None:
     """Serve until cancelled; then take nothing new, and end what is under way. Raises what repeating would not
     mend: VaultError, EmbeddedDatabaseError, a database that refuses the user."""
     app = create_app(settings)
+    close_live = app.state.live.feed.close
     async with app.router.lifespan_context(app):  # entered here, so that its errors are raised and not only logged
-        await serving.serve(app, host=settings.profile_api_host, port=settings.profile_api_port)
+        await serving.serve(app, host=settings.profile_api_host, port=settings.profile_api_port, stopping=close_live)

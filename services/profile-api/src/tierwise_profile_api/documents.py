@@ -48,7 +48,9 @@ class Intent(Document):
 
 class Lifecycle(Document):
     stage: str = Field(examples=["active"])
-    since: str = Field(description="The day of the last change of stage.", examples=["2026-10-02"])
+    since: str | None = Field(
+        description="The day of the last change of stage; null with `as_of`.", examples=["2026-10-02"]
+    )
 
 
 class Tier(Document):
@@ -80,7 +82,8 @@ class Customer(Document):
     classified_at: AwareDatetime
     rulebook: str = Field(examples=["2026-11"])
     cuts: int | None = Field(description="Of tiers as shares of the customers; null: fixed scores.", examples=[7])
-    version: int = Field(ge=0, description="Rises with every visible write.")
+    version: int | None = Field(None, ge=0, description="Rises with every visible write; not there with `as_of`.")
+    as_of: AwareDatetime | None = Field(None, description="With `as_of`.")
 
 
 class TimelineItem(Document):
@@ -134,12 +137,116 @@ class Why(Document):
     dimension: dict[str, Any] | None = Field(None, description="With `dimension=` one of the tier's.")
 
 
+class WhyChange(Why):
+    change: dict[str, Any] = Field(description="The change, as published.")
+    agrees: bool = Field(
+        description="Whether what is known today still gives what was published then: not where something came late."
+    )
+
+
 class _Page(Document):
     next_cursor: str | None = Field(description="Pass it back as `cursor`; null: this is the last page.")
 
 
 class Customers(_Page):
     items: list[Customer]
+
+
+class LookedUpItem(Document):
+    index: int = Field(ge=0, description="Of what was asked, from 0.")
+    customer: Customer
+
+
+class UnknownItem(Document):
+    index: int = Field(ge=0)
+    asked: str | dict[str, str] = Field(description="As it was asked.")
+
+
+class LookedUp(Document):
+    items: list[LookedUpItem] = Field(description="In the order asked.")
+    unknown: list[UnknownItem] = Field(description="Whom nobody knows, in the order asked.")
+
+
+class Point(Document):
+    at: AwareDatetime
+    intent: Intent
+    lifecycle: dict[str, str] = Field(examples=[{"stage": "active"}])
+    tier: Tier
+    rulebook: str = Field(examples=["2026-11"])
+    cuts: int | None
+
+
+class History(Document):
+    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
+    merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
+    points: list[Point] = Field(description="Oldest first; none from before the customer was first seen.")
+
+
+class BrowserToken(Document):
+    token: str = Field(examples=["tw_t_AbQ..."])
+    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    scopes: list[str] = Field(examples=[["profiles:read"]])
+    expires_at: AwareDatetime
+
+
+class AuditEntry(Document):
+    at: AwareDatetime
+    reader: str = Field(description="The id of a key, or oidc:SUBJECT.", examples=["1f0c9a3b7d21"])
+    name: str = Field(examples=["shop frontend"])
+    customer_id: str | None = Field(description="null: everyone, in an export.", examples=["c_8f2kq1z7m4x0t"])
+    what: str = Field(examples=["GET /v1/customers/{customer_id}"])
+
+
+class Audit(_Page):
+    items: list[AuditEntry]
+
+
+class ValueCount(Document):
+    value: str | None = Field(description="null: not known.", examples=["A"])
+    count: int = Field(ge=0, examples=[69])
+
+
+class Count(Document):
+    count: int = Field(ge=0, examples=[2387])
+    as_of: AwareDatetime
+    by: str | None = Field(None, examples=["tier"])
+    values: list[ValueCount] | None = Field(None, description="With `by`, the most frequent first.")
+
+
+class Move(Document):
+    from_: str | None = Field(alias="from", description="null: was not there before.", examples=["C"])
+    to: str | None = Field(examples=["B"])
+    customers: int = Field(ge=0, examples=[12])
+
+
+class Moves(Document):
+    aspect: str = Field(examples=["tier"])
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+    moves: list[Move]
+
+
+class ChannelRow(Document):
+    channel: str | None = Field(description="null: not known.", examples=["search"])
+    label: dict[str, str] = Field(examples=[{"en": "Search engine", "zh": "搜索引擎"}])
+    customers: int = Field(examples=[420])
+    buyers: int = Field(description="Customers who ever bought.", examples=[105])
+    conversion: float = Field(description="Buyers among customers.", examples=[0.25])
+    orders: int = Field(examples=[260])
+    amount: str = Field(examples=["118230.00"])
+    new: int = Field(description="First seen in the period.", examples=[30])
+    new_before: int = Field(description="First seen in the period before.", examples=[24])
+    growth: float | None = Field(description="Of new customers; null where there were none before.", examples=[0.25])
+    tiers: dict[str, float] = Field(description="The share of each tier.", examples=[{"A": 0.05, "B": 0.1}])
+
+
+class ChannelTable(Document):
+    as_of: AwareDatetime
+    from_: AwareDatetime = Field(alias="from")
+    to: AwareDatetime
+    currency: str = Field(examples=["CNY"])
+    channels: list[ChannelRow]
 
 
 class Timeline(_Page):
@@ -166,21 +273,18 @@ _WHY: Final = {
     403: "The key lacks the scope that `scope` names.",
     404: "There is no such thing.",
     409: "It is there already, or it was retired.",
+    413: "The body is larger than this server takes.",
+    429: "The key asks more often than it may; repeat after Retry-After.",
     503: "The database is slow or away; repeat after Retry-After.",
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: these, and those that every route has."""
-    return problem(*sorted({400, 401, 403, 503, *statuses}))
-
-
-def problem(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The same of these alone."""
     return {
         status: {
             "description": _WHY[status],
             "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
         }
-        for status in statuses
+        for status in sorted({400, 401, 403, 429, 503, *statuses})
     }

@@ -1,63 +1,184 @@
-"""What a list of customers is narrowed by: several values of one filter mean any of them, different filters all."""
+"""What lists, counts, statistics and exports of customers are narrowed by: several values of one filter mean any of
+them, different filters all hold. Everything that was asked for is a bound parameter of the SQL."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Any, Final
 
+from fastapi import Query
+
+from tierwise.domain.customer_id import internal_id
+from tierwise.domain.identifier import InvalidIdentifier, normalise
+from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.rulebook.book import Rulebook
-from tierwise_profile_api.parameters import VALUES_MAX, BadParameter
+from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.source import BACKEND
+from tierwise.security.personal import Vault
+from tierwise_profile_api.expression_sql import condition_of
+from tierwise_profile_api.facets import ATTRIBUTES, Bound
+from tierwise_profile_api.parameters import VALUES_MAX, BadParameter, instant
+
+EXPRESSION_CHARS_MAX: Final = 4_000
+_Q_CHARS_MAX: Final = 256
+_KINDS: Final = ("email", "phone", "user_id", "crm_id", "anonymous_id")
+
+
+def _several(description: str, example: str) -> Any:
+    return Query(description=description, examples=[[example]])
+
+
+Several = list[str] | None
+Score = float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The parameters of a request that narrow; as a route's dependency."""
+
+    tier: Annotated[Several, _several("Any of these tiers.", "A")] = None
+    intent: Annotated[Several, _several("Any of these intent levels.", "high")] = None
+    stage: Annotated[Several, _several("Any of these stages.", "active")] = None
+    tag: Annotated[Several, _several("NAME:VALUE; several of one name: any of them.", "browsing:high")] = None
+    interest: Annotated[Several, _several("Any of these interests.", "courses")] = None
+    source: Annotated[Several, _several("Came first or last from any of these.", "search")] = None
+    preferred_channel: Annotated[Several, _several("Does most on any of these channels.", "email")] = None
+    region: Annotated[Several, _several("Any of these, ISO 3166-2.", "CN-31")] = None
+    city_tier: Annotated[Several, _several("Any of these.", "first")] = None
+    age_group: Annotated[Several, _several("Any of these.", "young")] = None
+    gender: Annotated[Several, _several("Any of these.", "female")] = None
+    occupation: Annotated[Several, _several("Any of these.", "manager")] = None
+    industry: Annotated[Several, _several("Any of these.", "education")] = None
+    company_size: Annotated[Several, _several("Any of these.", "large")] = None
+    customer_type: Annotated[Several, _several("Any of these.", "company")] = None
+    owner: Annotated[Several, _several("Any of these.", "sales-3")] = None
+    intent_from: Annotated[Score, Query(ge=0, le=100, description="An intent score of at least this.")] = None
+    intent_to: Annotated[Score, Query(ge=0, le=100, description="An intent score of at most this.")] = None
+    tier_from: Annotated[Score, Query(ge=0, le=100, description="A tier score of at least this.")] = None
+    tier_to: Annotated[Score, Query(ge=0, le=100, description="A tier score of at most this.")] = None
+    seen_from: Annotated[str | None, Query(description="Last seen at this time or later.")] = None
+    seen_to: Annotated[str | None, Query(description="Last seen before this time.")] = None
+    filter: Annotated[
+        str | None,
+        Query(
+            max_length=EXPRESSION_CHARS_MAX,
+            description="An expression in the rulebook's language.",
+            examples=['tier in ("A", "B") and not (intent < 40 or region = "CN-31")'],
+        ),
+    ] = None
+    q: Annotated[
+        str | None,
+        Query(max_length=_Q_CHARS_MAX, description="A customer's id or one of their identifiers, whole."),
+    ] = None
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """Values as stored in `customer_facets`, sorted. `tags`: one entry for each tag asked for."""
+    """`sql`: a condition on `customer_facets` as f, whose parameters from $1 on are `values`."""
 
-    tiers: tuple[str, ...]
-    intents: tuple[str, ...]
-    stages: tuple[str, ...]
-    tags: tuple[tuple[str, ...], ...]
-
-    def conditions(self, *, first: int) -> tuple[str, list[list[str]]]:
-        """SQL on `customer_facets` as f, and what its parameters from $`first` on are."""
-        columns = (("f.tier = ANY", self.tiers), ("f.intent = ANY", self.intents), ("f.stage = ANY", self.stages))
-        chosen = [(comparison, values) for comparison, values in columns if values]
-        chosen += [("f.tags &&", values) for values in self.tags]
-        conditions = [f"{comparison} (${first + n}::text[])" for n, (comparison, _) in enumerate(chosen)]
-        return " AND ".join(conditions) or "true", [list(values) for _, values in chosen]
-
-    def __bool__(self) -> bool:
-        return bool(self.tiers or self.intents or self.stages or self.tags)
+    sql: str
+    values: list[object]
 
 
-def read_filters(
-    rulebook: Rulebook,
-    *,
-    tier: Sequence[str] | None,
-    intent: Sequence[str] | None,
-    stage: Sequence[str] | None,
-    tag: Sequence[str] | None,
-) -> Filters:
+def read_filters(asked: Asked, rulebook: Rulebook, vault: Vault) -> Filters:
     """Raises BadParameter naming the values that there are: a typing error must not look like an empty list."""
-    return Filters(
-        tiers=_among(rulebook.tier_names, "tier", tier),
-        intents=_among(rulebook.level_names, "intent", intent),
-        stages=_among(rulebook.stage_names, "stage", stage),
-        tags=_tags(rulebook, tag or ()),
-    )
+    bound = Bound()
+    found = [*_classified(asked, rulebook, bound), *_known(asked, bound), *_ranges(asked, bound)]
+    if asked.filter is not None:
+        found.append(_expressed(asked.filter, rulebook, bound))
+    if asked.q is not None:
+        found.append(_searched(asked.q, vault, bound))
+    return Filters(" AND ".join(found) or "true", bound.values)
 
 
-def _among(known: Sequence[str], field: str, given: Sequence[str] | None) -> tuple[str, ...]:
-    for value in given or ():
+def _classified(asked: Asked, rulebook: Rulebook, bound: Bound) -> Iterator[str]:
+    for field, given, known in (
+        ("tier", asked.tier, rulebook.tier_names),
+        ("intent", asked.intent, rulebook.level_names),
+        ("stage", asked.stage, rulebook.stage_names),
+    ):
+        if given:
+            yield f"f.{field} = ANY ({bound(_among(known, field, given), 'text[]')})"
+    for tags in _tags(rulebook, asked.tag or ()):
+        yield f"f.tags && {bound(tags, 'text[]')}"
+
+
+def _known(asked: Asked, bound: Bound) -> Iterator[str]:
+    for column in ATTRIBUTES:
+        if given := getattr(asked, column):
+            yield f"f.{column} = ANY ({bound(_texts(column, given), 'text[]')})"
+    if asked.interest:
+        yield f"f.interests && {bound(_texts('interest', asked.interest), 'text[]')}"
+    if asked.source:
+        values = bound(_texts("source", asked.source), "text[]")
+        yield f"(f.first_touch = ANY ({values}) OR f.last_touch = ANY ({values}))"
+    if asked.preferred_channel:
+        named = _among(CHANNELS, "preferred_channel", asked.preferred_channel)
+        yield f"f.preferred_channel = ANY ({bound(named, 'text[]')})"
+
+
+def _ranges(asked: Asked, bound: Bound) -> Iterator[str]:
+    for column, unit, least, most in (
+        ("score", 10, asked.intent_from, asked.intent_to),
+        ("tier_score", 100, asked.tier_from, asked.tier_to),
+    ):
+        if least is not None:
+            yield f"f.{column} >= {bound(round(least * unit), 'int')}"
+        if most is not None:
+            yield f"f.{column} <= {bound(round(most * unit), 'int')}"
+    if (since := instant("seen_from", asked.seen_from)) is not None:
+        yield f"f.last_seen >= {bound(since, 'timestamptz')}"
+    if (until := instant("seen_to", asked.seen_to)) is not None:
+        yield f"f.last_seen < {bound(until, 'timestamptz')}"
+
+
+def _expressed(expression: str, rulebook: Rulebook, bound: Bound) -> str:
+    if "\0" in expression:
+        raise BadParameter("filter", "An expression has no zero byte.")
+    try:
+        return condition_of(parse(expression), expression, rulebook, bound)
+    except ExpressionError as error:
+        raise BadParameter("filter", f"{error}.") from error
+
+
+def _searched(given: str, vault: Vault, bound: Bound) -> str:
+    """Whole identifiers only: they are stored sealed, and looked up by hash."""
+    hashes = []
+    for kind in _KINDS:
+        try:
+            value = normalise(kind, given, default_region=BACKEND.default_region)
+        except InvalidIdentifier:
+            continue
+        hashes.append(vault.identifier_hash(kind, value))
+    held = f"SELECT customer_id FROM identifiers WHERE hash = ANY ({bound(hashes, 'uuid[]')})"
+    number = bound(internal_id(given), "bigint")
+    named = f"SELECT coalesce(merged_into, id) FROM customers WHERE id = {number}"
+    return f"f.customer_id IN ({held} UNION {named})"
+
+
+def _among(known: Sequence[str], field: str, given: Sequence[str]) -> list[str]:
+    for value in given:
         if value not in known:
             raise BadParameter(field, f"The values are {', '.join(known)}.")
-    return tuple(sorted(set(given or ())))
+    return sorted(set(given))
+
+
+_TEXT: Final = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,100}")
+
+
+def _texts(field: str, given: Sequence[str]) -> list[str]:
+    if len(given) > VALUES_MAX:
+        raise BadParameter(field, f"At most {VALUES_MAX} values.")
+    for value in given:
+        if not _TEXT.fullmatch(value):
+            raise BadParameter(field, "A value has 1 to 100 characters, none of them a control character.")
+    return sorted(set(given))
 
 
 _TAG: Final = re.compile(r"(?:([a-z][a-z0-9_]*)\.)?([a-z][a-z0-9_]*):([^\x00-\x1f:]{1,64})")
 
 
-def _tags(rulebook: Rulebook, given: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+def _tags(rulebook: Rulebook, given: Sequence[str]) -> list[list[str]]:
     if len(given) > VALUES_MAX:
         raise BadParameter("tag", f"At most {VALUES_MAX} values.")
     wanted: dict[str, set[str]] = {}
@@ -72,4 +193,4 @@ def _tags(rulebook: Rulebook, given: Sequence[str]) -> tuple[tuple[str, ...], ..
             values = sorted({known for tag in found for known in tag.values})
             raise BadParameter("tag", f"The values of {name} are {', '.join(values)}.")
         wanted.setdefault(name, set()).update(f"{tag.family}.{name}:{value}" for tag in found)
-    return tuple(tuple(sorted(wanted[name])) for name in sorted(wanted))
+    return [sorted(wanted[name]) for name in sorted(wanted)]

@@ -1,15 +1,37 @@
 """What requests may ask for, and how a parameter that cannot be used is answered: 400, naming it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from fastapi import Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 
+from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER
 from tierwise.domain.interaction import CHANNELS
 from tierwise.problem import Problem
+
+TOKEN_PARAMETER: Final = "access_token"  # noqa: S105
+"""In the query, for browsers' EventSource, which cannot send headers."""
+
+AsOf = Annotated[
+    str | None,
+    Query(description="As of this time, RFC 3339 with a zone: by event time, as known today.", max_length=40),
+]
+FieldNames = Annotated[
+    str | None,
+    Query(
+        max_length=2_000,
+        description="Only these, dotted, with commas between; ids are always there.",
+        examples=["tier.grade,intent,attributes.region"],
+    ),
+]
+By = Annotated[
+    Literal["then", "current"],
+    Query(alias="rulebook", description="By the rulebook and cuts that were in force then, or by those in force now."),
+]
 
 LIMIT_MAX: Final = 200
 VALUES_MAX: Final = 50
@@ -41,10 +63,17 @@ async def known_parameters(request: Request) -> None:
     """A parameter that a route does not know is refused: `teir=A` must not answer with everybody."""
     if not request.scope["query_string"]:
         return
-    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    known = {*_query_parameters(request.scope["route"].dependant), TOKEN_PARAMETER}
     for name in request.query_params:
         if name not in known:
-            raise BadParameter(name, f"This route takes {', '.join(sorted(known)) or 'no parameters'}.")
+            taken = ", ".join(sorted(known - {TOKEN_PARAMETER}))
+            raise BadParameter(name, f"This route takes {taken or 'no parameters'}.")
+
+
+def _query_parameters(dependant: Dependant) -> Iterator[str]:
+    yield from (field.alias for field in dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _query_parameters(below)
 
 
 def channels(values: Sequence[str]) -> list[str]:
@@ -66,6 +95,20 @@ def types(values: Sequence[str]) -> list[str]:
     return sorted(set(values))
 
 
+_TAG: Final = re.compile(r"tag:[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+
+
+def aspects(values: Sequence[str]) -> list[str]:
+    """Of changes: patterns of SQL's LIKE. Raises BadParameter."""
+    for value in values:
+        if value not in _ASPECTS and not _TAG.fullmatch(value):
+            raise BadParameter("aspect", f"The aspects are {', '.join(_ASPECTS)} and tag:FAMILY.NAME.")
+    return sorted({"tag:%" if value == "tag" else value.replace("_", r"\_") for value in values})
+
+
+_ASPECTS: Final = (TIER, INTENT, LIFECYCLE, MERGE, "tag")
+
+
 def instant(field: str, text: str | None) -> datetime | None:
     """RFC 3339 with a zone, as UTC. Raises BadParameter."""
     if text is None:
@@ -78,6 +121,14 @@ def instant(field: str, text: str | None) -> datetime | None:
         raise BadParameter(
             field, "A time is RFC 3339 with a zone: 2026-11-20T09:30:00Z, or +08:00 with the + written as %2B."
         ) from error
+
+
+def past_instant(field: str, text: str, now: datetime) -> datetime:
+    """The same, not ahead of now. Raises BadParameter."""
+    time = instant(field, text)
+    if time is None or time > now:
+        raise BadParameter(field, f"It lies ahead: at most {now:%Y-%m-%dT%H:%M:%SZ}, which is now.")
+    return time
 
 
 _RFC_3339: Final = re.compile(

@@ -48,17 +48,14 @@ ORDER BY c.id
 """
 
 
-def customers_filtered(conditions: str) -> str:
-    """$1 after this id, $2 how many, from $3 on what the conditions (on `customer_facets` as f) compare with."""
+def customers_chosen(chosen: str, order: str) -> str:
+    """`chosen`: a statement with the columns `id` and `place`; `order`: of its rows (as c has ids)."""
     return f"""
-SELECT {_VIEW}
-FROM (
-    SELECT c.* FROM customer_facets f JOIN customers c ON c.id = f.customer_id
-    WHERE c.merged_into IS NULL AND f.customer_id > $1 AND {conditions}
-    ORDER BY f.customer_id LIMIT $2
-) c
+SELECT {_VIEW}, chosen.place
+FROM ({chosen}) chosen
+JOIN customers c ON c.id = chosen.id
 {_IDENTIFIERS}
-ORDER BY c.id
+ORDER BY {order}
 """
 
 
@@ -90,10 +87,54 @@ SELECT t.* FROM winner LEFT JOIN (
 ORDER BY t.time DESC, t.key DESC
 """
 
+# $1 customer, $2 up to this time, $3 how many. By time. No row: no such customer. One row whose key is null: nothing
+# happened by then.
+PAST: Final = f"""
+{_PERSON}
+SELECT winner.id AS winner, t.* FROM winner LEFT JOIN (
+    SELECT own.*, s.name AS source
+    FROM held CROSS JOIN LATERAL (
+        SELECT time, key, source_id, id, channel, type, received, identifiers, body
+        FROM interactions
+        WHERE customer_id = held.id AND time <= $2::timestamptz
+        ORDER BY time, key LIMIT $3
+    ) own
+    JOIN sources s ON s.id = own.source_id
+    LIMIT $3
+) t ON true
+ORDER BY t.time, t.key
+"""
+
+# In the order in which they came in force.
+RULEBOOKS_CAME: Final = "SELECT id, id, published_at FROM rulebooks ORDER BY id"
+CUTS_CAME: Final = "SELECT id, rulebook_id, taken_at FROM cuts ORDER BY id"
+
+# $1 customer, $2 sequence.
+CHANGE: Final = """
+SELECT c.*, s.name AS source FROM changes c LEFT JOIN sources s ON s.id = c.source_id
+WHERE c.customer_id = $1 AND c.sequence = $2
+"""
+
+# $1 numbers of questions, $2 their customers, $3 and $4 the same of hashes of kind and value. A row for each that is
+# known.
+CUSTOMERS_ASKED: Final = f"""
+SELECT {_VIEW}, question.number
+FROM (
+    SELECT * FROM unnest($1::int[], $2::bigint[]) AS by_id (number, id)
+    UNION ALL
+    SELECT by_hash.number, held.customer_id
+    FROM unnest($3::int[], $4::uuid[]) AS by_hash (number, hash) JOIN identifiers held ON held.hash = by_hash.hash
+) question
+JOIN customers asked ON asked.id = question.id
+JOIN customers c ON c.id = coalesce(asked.merged_into, asked.id)
+{_IDENTIFIERS}
+"""
+
 # $1 hashes.
 IDENTIFIERS: Final = "SELECT hash, kind, ciphertext FROM identifiers WHERE hash = ANY ($1::uuid[])"
 
-# $1 customer, $2 how many, $3 before this row's id. No row: no such customer. One row whose id is
+# $1 customer, $2 how many, $3 before this row's id, $4 patterns of aspects, $5 from this time on, $6 before this time
+# (null: any). No row: no such customer. One row whose id is
 # null: nothing changed. Rows' ids rise with a customer's sequence, since the customer is locked when they are made.
 CHANGES: Final = f"""
 {_PERSON}
@@ -102,10 +143,20 @@ SELECT t.* FROM winner LEFT JOIN (
     FROM held CROSS JOIN LATERAL (
         SELECT * FROM changes
         WHERE customer_id = held.id AND id < $3
+          AND ($4::text[] IS NULL OR aspect LIKE ANY ($4))
+          AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
         ORDER BY sequence DESC LIMIT $2
     ) own
     LEFT JOIN sources s ON s.id = own.source_id
     ORDER BY own.id DESC LIMIT $2
 ) t ON true
 ORDER BY t.id DESC
+"""
+
+# $1 before this row's id, $2 how many, $3 customer, $4 reader, $5 from this time on, $6 before this time (null: any).
+AUDIT: Final = """
+SELECT id, at, reader, name, customer_id, what FROM audit
+WHERE id < $1 AND ($3::bigint IS NULL OR customer_id = $3) AND ($4::text IS NULL OR reader = $4)
+  AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
+ORDER BY id DESC LIMIT $2
 """

@@ -73,16 +73,22 @@ class Reads:
             await self._idle.pop().connection.close()
 
     async def _read(self, read: Callable[[Any], Awaitable[T]]) -> T:
-        try:
-            async with asyncio.timeout(WAIT_S):
-                await self._slots.acquire()
-        except TimeoutError as error:
-            raise Unavailable("All database connections are busy.") from error
+        if self._slots.locked():
+            await self._wait()
+        else:
+            await self._slots.acquire()  # at once
         try:
             with database_needed():
                 return await self._on_a_connection(read)
         finally:
             self._slots.release()
+
+    async def _wait(self) -> None:
+        try:
+            async with asyncio.timeout(WAIT_S):
+                await self._slots.acquire()
+        except TimeoutError as error:
+            raise Unavailable("All database connections are busy.") from error
 
     async def _on_a_connection(self, read: Callable[[Any], Awaitable[T]]) -> T:
         for _ in range(self._size + FRESH_TRIES):

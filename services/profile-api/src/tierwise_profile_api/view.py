@@ -2,12 +2,18 @@
 
 from typing import Any
 
+from tierwise.domain import attributes
+from tierwise.domain.change import rfc3339
+from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.view import StoredCustomer, current_view
+from tierwise.folding.past import State, classified
 from tierwise.security.keys import Reader
 from tierwise.security.personal import Vault
 from tierwise.security.values import mask_identifier, open_values
+from tierwise_profile_api import queries
 from tierwise_profile_api.authenticate import PERSONAL
 from tierwise_profile_api.backend import Backend
+from tierwise_profile_api.past import Past
 from tierwise_profile_api.reads import Row
 
 
@@ -20,6 +26,36 @@ async def view(row: Row, source: Backend, reader: Reader) -> dict[str, Any]:
         rulebook=await source.rulebook(row["rulebook_id"], row["cuts"]),
         open_attributes=lambda values: open_values(dict(values), source.vault, masked=masked),
     )
+
+
+async def past_view(past: Past, state: State, rulebook: Rulebook, source: Backend, reader: Reader) -> dict[str, Any]:
+    """A customer as they stood, in the shape of the current view with `as_of`. `lifecycle.since` is None: when the
+    stage was entered is a matter of what was classified before."""
+    masked = PERSONAL not in reader.scopes
+    held = await source.reads.rows(queries.IDENTIFIERS, past.identifiers(state.time))
+    kinds, ciphertexts = [row["kind"] for row in held], [row["ciphertext"] for row in held]
+    found = current_view(
+        StoredCustomer(
+            id=past.id,
+            merged_into=None,
+            ledger=state.ledger,
+            attributes=attributes.pack(state.attributes),
+            result=classified(state, rulebook).result[0].tobytes(),
+            rulebook_id=0,
+            first_seen=state.first_seen,
+            last_seen=state.last_seen,
+            stage_since=state.time.date(),
+            classified_at=state.time,
+            sequence=0,
+            version=0,
+        ),
+        identifiers=sorted(open_identifiers(kinds, ciphertexts, source.vault, masked=masked)),
+        rulebook=rulebook,
+        open_attributes=lambda values: open_values(dict(values), source.vault, masked=masked),
+    )
+    found["lifecycle"]["since"] = None
+    del found["version"]
+    return {"customer_id": found.pop("customer_id"), "as_of": rfc3339(state.time), **found}
 
 
 def open_identifiers(

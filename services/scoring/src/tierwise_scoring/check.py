@@ -26,7 +26,8 @@ from tierwise_scoring.difference import (
     moment_difference,
     result_difference,
 )
-from tierwise_scoring.facets import facets_of
+from tierwise_scoring.facets import Facets, facets_of
+from tierwise_scoring.measures import Measures, measures_of
 
 COLUMNS = "id, ledger, attributes, result, rulebook_id, cuts, first_seen, last_seen, classified_at, sequence"
 """Of the table `customers`: what a row needs to be checked."""
@@ -127,6 +128,17 @@ def _differences(
     for part, detail in found.items():
         if detail is not None:
             yield Difference(customer, "customers", part, detail, repaired=True)
-    lists = facets_difference(facets, facets_of(right, rulebook))
+    right_facets, measures = listed(row, index, refolded, after, rulebook)
+    lists = facets_difference(facets, right_facets._asdict() | measures.row(0))
     if lists is not None:
         yield Difference(customer, "customer_facets", "*", lists, repaired=True)
+
+
+def listed(
+    row: asyncpg.Record, index: int, refolded: Refolded, after: Classifications, rulebook: Rulebook
+) -> tuple[Facets, Measures]:
+    """What the row of facets of the customer at `index` should say."""
+    held, today = refolded.attributes[index], rulebook.days.day_of(row["classified_at"])
+    rows = ledger.unpack([refolded.ledgers[index]])
+    measures = measures_of(rows, after.result[index : index + 1], [held], rulebook, today)
+    return facets_of(after.result[index], held, rulebook, today), measures

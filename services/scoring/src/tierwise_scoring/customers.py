@@ -12,6 +12,7 @@ from tierwise.domain import attributes, ledger
 from tierwise.domain.rulebook import Rulebook
 from tierwise_scoring.facets import Facets, write_facets
 from tierwise_scoring.identifiers import drop_identifiers, move_identifiers
+from tierwise_scoring.measures import Measures
 
 _NO_ROWS = ledger.pack(ledger.empty(1), fold_version=0)[0]
 _NO_ATTRIBUTES = attributes.pack({})
@@ -125,6 +126,7 @@ class Written:
     last_seen: list[datetime | None]
     stage_moved: npt.NDArray[np.bool_]
     facets: list[Facets | None]
+    measures: Measures
     now: datetime
     today: date
     named: tuple[int, int | None]
@@ -153,8 +155,8 @@ async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
                 written.today,
                 *written.named,
             )
-    facets = zip(written.ids, written.facets, strict=True)
-    await write_facets(tx, [(id_, held) for id_, held in facets if held is not None])
+    facets = {place: one for place, one in enumerate(written.facets) if one is not None}
+    await write_facets(tx, written.ids, facets, written.measures)
 
 
 # One bytea cut with substring costs less than an array of them: no header and no copy for each element.

@@ -1,5 +1,6 @@
 """How a stored customer differs from the same one folded again: which part, and what of it. Without values."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from tierwise.domain.change import rfc3339
 from tierwise.domain.rulebook import Rulebook
 from tierwise.security.personal import NotSealedHere, Vault
 from tierwise.security.values import open_values
-from tierwise_scoring.facets import Facets
 
 UNREADABLE = "cannot be read"
 
@@ -90,9 +90,9 @@ def result_difference(stored: bytes, right: np.void, rulebook: Rulebook) -> str 
     return ", ".join(name for name in names if held[name].tobytes() != right[name].tobytes())
 
 
-def facets_difference(stored: asyncpg.Record | None, right: Facets) -> str | None:
+def facets_difference(stored: asyncpg.Record | None, right: Mapping[str, Any]) -> str | None:
     """The columns."""
     if stored is None:
         return "missing"
     held: dict[str, Any] = dict(stored)
-    return ", ".join(name for name, value in right._asdict().items() if held[name] != value) or None
+    return ", ".join(name for name, value in right.items() if held[name] != value) or None

@@ -1,58 +1,131 @@
-"""Facets: what lists filter by, one row a customer beside its classification."""
+"""Facets: what lists, counts and statistics read, one narrow row a customer beside the classification."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from tierwise.domain.attribute_values.age import AGE_GROUP, BIRTH_YEAR, aged
+from tierwise.domain.attributes import Attributes, value_of
 from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.rulebook.book import FIRST_TOUCH, LAST_TOUCH
 from tierwise.domain.view import tags_of
+from tierwise_scoring.measures import Measures
+
+ATTRIBUTES: Final = {
+    "region": "region",
+    "city_tier": "city_tier",
+    "age_group": AGE_GROUP,
+    "gender": "gender",
+    "occupation": "occupation",
+    "industry": "industry",
+    "company_size": "company_size",
+    "customer_type": "customer_type",
+    "owner": "owner",
+    "first_touch": FIRST_TOUCH,
+    "last_touch": LAST_TOUCH,
+}
+"""Column -> the attribute that it shows."""
+
+_SHORT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 
 class Facets(NamedTuple):
-    """`tags`: `family.name:value`, sorted, so that rulebooks that say them in another order agree."""
+    """`tags`: `family.name:value`, sorted, so that rulebooks that say them in another order agree. Attributes: None
+    where they are not known, or no short text."""
 
     tier: str
     intent: str
     stage: str
     tags: list[str]
+    region: str | None
+    city_tier: str | None
+    age_group: str | None
+    gender: str | None
+    occupation: str | None
+    industry: str | None
+    company_size: str | None
+    customer_type: str | None
+    owner: str | None
+    first_touch: str | None
+    last_touch: str | None
 
 
-def facets_of(result: np.void, rulebook: Rulebook) -> Facets:
+def facets_of(result: np.void, held: Attributes, rulebook: Rulebook, today: int) -> Facets:
+    """`today`: the business day that the customer was classified on."""
+    shown = _attributes(held, today) if held else _NOTHING
     return Facets(
         rulebook.tier_names[result["tier"]],
         rulebook.level_names[result["level"]],
         rulebook.stage_names[result["stage"]],
         sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)),
+        **shown,
     )
 
 
+_NOTHING: Final[dict[str, str | None]] = dict.fromkeys(ATTRIBUTES)
+
+
+def _attributes(held: Attributes, today: int) -> dict[str, str | None]:
+    shown = {column: _short(value_of(held, name)) for column, name in ATTRIBUTES.items()}
+    if (born := value_of(held, BIRTH_YEAR)) is not None:
+        columns = {BIRTH_YEAR: np.array([born], object), AGE_GROUP: np.array([shown["age_group"]], object)}
+        shown["age_group"] = aged(columns, today)[AGE_GROUP][0]
+    return shown
+
+
+def _short(value: Any) -> str | None:
+    return value if isinstance(value, str) and _SHORT.fullmatch(value) else None
+
+
 def facets_moved(before: npt.NDArray[np.void], after: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
-    """Whether any facet is another one, by customer. Both are results in the layout of one rulebook."""
+    """Whether the classification makes any facet another one, by customer. Both are results in the layout of one
+    rulebook."""
     moved: npt.NDArray[np.bool_] = (before["tags"] != after["tags"]).any(axis=1)
     for name in ("tier", "level", "stage"):
         moved |= before[name] != after[name]
     return moved
 
 
-async def write_facets(tx: asyncpg.Connection, rows: Sequence[tuple[int, Facets]]) -> None:
-    """Of each customer, by id: insert or replace."""
-    if not rows:
-        return
-    ids, facets = zip(*rows, strict=True)
-    tiers, levels, stages, tags = zip(*facets, strict=True)
-    await tx.execute(
-        """INSERT INTO customer_facets (customer_id, tier, intent, stage, tags)
-           SELECT new.id, new.tier, new.intent, new.stage, string_to_array(new.tags, ',')
-           FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[])
-                AS new (id, tier, intent, stage, tags)
-           ON CONFLICT (customer_id) DO UPDATE
-           SET tier = excluded.tier, intent = excluded.intent, stage = excluded.stage, tags = excluded.tags""",
-        ids,
-        tiers,
-        levels,
-        stages,
-        [",".join(names) for names in tags],
-    )
+async def write_facets(
+    tx: asyncpg.Connection, ids: Sequence[int], facets: Mapping[int, Facets], measures: Measures
+) -> None:
+    """`facets`: by the place of the customer in `ids`, of those whose facets are to be written; of the others only the
+    measures are. The customers' rows are there already: first and last seen are theirs."""
+    if facets:
+        places = sorted(facets)
+        columns = dict(zip(Facets._fields, zip(*(facets[place] for place in places), strict=True), strict=True))
+        tags = [",".join(names) for names in columns.pop("tags")]
+        rows = [list(values) for values in columns.values()]
+        await tx.execute(_UPSERT, [ids[place] for place in places], *measures.arrays(places), tags, *rows)
+    others = [place for place in range(len(ids)) if place not in facets]
+    if others:
+        await tx.execute(_UPDATE, [ids[place] for place in others], *measures.arrays(others))
+
+
+_MEASURES: Final = "score, tier_score, preferred_channel, orders, amount, interests, first_seen, last_seen"
+_FACETS: Final = ", ".join(name for name in Facets._fields if name != "tags")
+_IN: Final = "$1::bigint[], $2::smallint[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::text[]"
+_IN_TEXTS: Final = "".join(f", ${number}::text[]" for number in range(8, 8 + len(Facets._fields)))
+_NEW: Final = "id, score, tier_score, preferred_channel, orders, amount, interests"
+_MEASURED: Final = """new.score, new.tier_score, new.preferred_channel, new.orders, new.amount,
+                      string_to_array(new.interests, chr(31)), held.first_seen, held.last_seen"""
+
+
+def _of(alias: str, names: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in names.split(", "))
+
+
+_UPSERT: Final = f"""
+    INSERT INTO customer_facets (customer_id, {_MEASURES}, tags, {_FACETS})
+    SELECT new.id, {_MEASURED}, string_to_array(new.tags, ','), {_of("new", _FACETS)}
+    FROM unnest({_IN}{_IN_TEXTS}) AS new ({_NEW}, tags, {_FACETS}) JOIN customers AS held ON held.id = new.id
+    ON CONFLICT (customer_id) DO UPDATE
+    SET ({_MEASURES}, tags, {_FACETS}) = ROW ({_of("excluded", f"{_MEASURES}, tags, {_FACETS}")})"""
+_UPDATE: Final = f"""
+    UPDATE customer_facets AS f SET ({_MEASURES}) = ROW ({_MEASURED})
+    FROM unnest({_IN}) AS new ({_NEW}) JOIN customers AS held ON held.id = new.id
+    WHERE f.customer_id = new.id AND ({_of("f", _MEASURES)}) IS DISTINCT FROM ({_MEASURED})"""

@@ -34,6 +34,7 @@ from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, me
 from tierwise_scoring.customers import Written, results_of, write_customers, write_merges
 from tierwise_scoring.facets import facets_moved, facets_of
 from tierwise_scoring.identity import Resolution, resolve
+from tierwise_scoring.measures import measures_of
 from tierwise_scoring.release import Rules, bring_up
 from tierwise_scoring.reviews import Due, due_at, write_reviews
 
@@ -201,11 +202,13 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
     customers, rulebook = work.resolution.customers, work.scoring.rules.rulebook
     before, result = work.before, after.result
     stage_moved = ~customers.born | (before["stage"] != result["stage"])
-    moved = ~customers.born | facets_moved(before, result)
+    moved = ~customers.born | facets_moved(before, result) | np.array(folded.attributes_moved, np.bool_)
     packed = ledger.pack(folded.ledgers, rulebook.fold_version)
     last_sequence = {row[0]: row[1] for row in changes}
     live = np.flatnonzero(work.live)
     chosen = live.tolist()
+    today = rulebook.days.day_of(work.now)
+    held = [folded.attributes[index] for index in chosen]
     return Written(
         ids=[customers.ids[index] for index in chosen],
         born=customers.born[live],
@@ -221,9 +224,13 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         first_seen=[folded.first_seen[index] for index in chosen],
         last_seen=[folded.last_seen[index] for index in chosen],
         stage_moved=stage_moved[live],
-        facets=[facets_of(result[index], rulebook) if moved[index] else None for index in chosen],
+        facets=[
+            facets_of(result[index], one, rulebook, today) if moved[index] else None
+            for index, one in zip(chosen, held, strict=True)
+        ],
+        measures=measures_of(folded.ledgers.only(live), result[live], held, rulebook, today),
         now=work.now,
-        today=date_of(rulebook.days.day_of(work.now)),
+        today=date_of(today),
         named=work.scoring.rules.in_force.named,
     )
 

@@ -24,9 +24,9 @@ from tierwise.problem import NotFound
 from tierwise.security.personal import Vault
 from tierwise_scoring import store
 from tierwise_scoring.changes import Cause, change_rows, found_in
-from tierwise_scoring.check import COLUMNS, Checked, check
+from tierwise_scoring.check import COLUMNS, Checked, check, listed
 from tierwise_scoring.difference import Difference
-from tierwise_scoring.facets import facets_of, write_facets
+from tierwise_scoring.facets import write_facets
 from tierwise_scoring.reviews import Due, write_reviews
 
 DIFFERENCES_KEPT: Final = 1_000
@@ -165,7 +165,7 @@ async def _write(
 ) -> None:
     """`sequences`: by id; `stage_since[c]`: None where it stays."""
     state, results = checked.refolded, checked.after.result
-    rows, facets = [], []
+    rows = []
     for index in checked.repairable:
         id_ = checked.rows[index]["id"]
         others = any(one.part == "attributes" for one in checked.differences[index])
@@ -181,9 +181,11 @@ async def _write(
                 sequences[id_],
             )
         )
-        facets.append((id_, facets_of(results[index], checked.rulebook)))
     await tx.executemany(_UPDATE, rows)
-    await write_facets(tx, facets)
+    for index in checked.repairable:
+        row = checked.rows[index]
+        facets, measures = listed(row, index, state, checked.after, checked.rulebook)
+        await write_facets(tx, [row["id"]], {0: facets}, measures)
 
 
 # `classified_at` stays: what is written is true of that day.

@@ -21,6 +21,7 @@ from tierwise.domain.translate import Translated
 from tierwise_scoring import store
 from tierwise_scoring.changes import Cause, change_rows, found_of
 from tierwise_scoring.facets import facets_moved, facets_of, write_facets
+from tierwise_scoring.measures import measures_of
 from tierwise_scoring.reviews import Due, due_at, write_reviews
 
 
@@ -76,11 +77,7 @@ async def reclassify(
     written = standing.moved | standing.refolded | ~standing.known | (before.result != after.result)
     done = Reclassified(after.result, sequences, written, len(changes))
     await _write(tx, standing, done, in_force, now)
-    relisted = facets_moved(before.result, after.result) | ~standing.known
-    for change in before.gone:
-        relisted[change.customer] = True
-    chosen = np.flatnonzero(relisted).tolist()
-    await write_facets(tx, [(standing.ids[index], facets_of(after.result[index], rulebook)) for index in chosen])
+    await _write_facets(tx, standing, done, in_force.rulebook, now)
     await write_reviews(tx, due)
     if changes:
         await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
@@ -97,6 +94,28 @@ def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[
     day = next_review(ledgers, columns, after.result, rulebook.days.day_of(now), rulebook)
     expiries = [next_expiry(one, now) if one else None for one in held]
     return after, due_at(standing.ids, day, expiries, rulebook)
+
+
+async def _write_facets(
+    tx: asyncpg.Connection, standing: Standing, done: Reclassified, rulebook: Rulebook, now: datetime
+) -> None:
+    before, today = standing.before, rulebook.days.day_of(now)
+    relisted = facets_moved(before.result, done.result) | ~standing.known | standing.refolded
+    for change in before.gone:
+        relisted[change.customer] = True
+    written = np.flatnonzero(done.written | relisted)
+    if not len(written):
+        return
+    chosen = written.tolist()
+    held = [attributes.unpack(standing.attributes[index]) for index in chosen]
+    facets = {
+        place: facets_of(done.result[index], held[place], rulebook, today)
+        for place, index in enumerate(chosen)
+        if relisted[index]
+    }
+    ledgers = ledger.unpack([standing.ledgers[index] for index in chosen])
+    measures = measures_of(ledgers, done.result[written], held, rulebook, today)
+    await write_facets(tx, [standing.ids[index] for index in chosen], facets, measures)
 
 
 async def _write(

@@ -1,9 +1,9 @@
 """The commands `tierwise key ...`."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Annotated
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Annotated, TypeVar
 
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import check
 from tierwise.domain.source import BACKEND, BROWSER
+from tierwise.problem import Problem
 from tierwise.security.keys import (
     DEFAULT_SCOPES,
     SCOPES,
@@ -25,6 +26,8 @@ from tierwise.security.personal import Vault, open_vault, rewrap
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
+
+T = TypeVar("T")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 KeyId = Annotated[str, typer.Argument(metavar="ID")]
@@ -114,6 +117,25 @@ async def opened_database(settings: Settings) -> AsyncIterator[tuple[AsyncConnec
         await check(engine)
         async with engine.begin() as connection:
             yield connection, await open_vault(connection, settings)
+
+
+def in_transaction(work: Callable[[AsyncConnection, Vault], Awaitable[T]], *, wrong_use: type[Problem]) -> T:
+    """A command's work on the database; what it raises of `wrong_use` is the command line's fault."""
+
+    async def run() -> T:
+        async with opened_database(settings_of_environment()) as (connection, vault):
+            return await work(connection, vault)
+
+    with told_as_wrong_use(wrong_use):
+        return asyncio.run(run())
+
+
+@contextmanager
+def told_as_wrong_use(problem: type[Problem]) -> Iterator[None]:
+    try:
+        yield
+    except problem as error:
+        raise typer.BadParameter(error.detail) from error
 
 
 async def _create(

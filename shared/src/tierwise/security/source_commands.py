@@ -1,18 +1,14 @@
 """The commands `tierwise source ...`."""
 
-import asyncio
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from typing import Annotated, Any
 
 import typer
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.domain.source import BACKEND, BROWSER
 from tierwise.security import source_options as options
-from tierwise.security.commands import AsJson, opened_database, settings_of_environment, show_created
-from tierwise.security.personal import Vault
+from tierwise.security.commands import AsJson, in_transaction, show_created, told_as_wrong_use
 from tierwise.security.source_document import PRESETS, InvalidSource, document_of, read_source
 from tierwise.security.source_registry import (
     create_source,
@@ -33,7 +29,7 @@ Secret = Annotated[
 ]
 Generate = Annotated[bool, typer.Option("--generate", help="With --secret: make one, and print it this once.")]
 
-T = TypeVar("T")
+_run = partial(in_transaction, wrong_use=InvalidSource)
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +71,7 @@ def create(
     Without options it is a system of your own, believed in everything; with --browser a page's."""
     trust, intake = options.given(context.params)
     preset = BROWSER if browser else BACKEND
-    with _wrong_use():
+    with told_as_wrong_use(InvalidSource):
         described = read_source({"name": name, "trust": document_of(preset) | trust, "intake": intake})
     show_created(_run(lambda connection, vault: create_source(connection, vault, described)), as_json=as_json)
 
@@ -158,25 +154,6 @@ def _asked() -> str:
     if not given:
         raise typer.BadParameter("there is no secret on stdin; with --generate one is made")
     return given
-
-
-def _run(work: Callable[[AsyncConnection, Vault], Awaitable[T]]) -> T:
-    """In one transaction."""
-
-    async def run() -> T:
-        async with opened_database(settings_of_environment()) as (connection, vault):
-            return await work(connection, vault)
-
-    with _wrong_use():
-        return asyncio.run(run())
-
-
-@contextmanager
-def _wrong_use() -> Iterator[None]:
-    try:
-        yield
-    except InvalidSource as error:
-        raise typer.BadParameter(error.detail) from error
 
 
 def _brief(document: dict[str, Any]) -> dict[str, Any]:

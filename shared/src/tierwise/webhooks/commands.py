@@ -2,19 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, TypeVar
+from functools import partial
+from typing import Annotated, Any, Final
 
 import typer
 from sqlalchemy import Row
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import check
-from tierwise.security.commands import AsJson, opened_database, settings_of_environment
-from tierwise.security.personal import Vault
+from tierwise.security.commands import AsJson, in_transaction, settings_of_environment, told_as_wrong_use
 from tierwise.table import show, show_json
 from tierwise.webhooks.document import CAUSES, InvalidSubscription, read_subscription
 from tierwise.webhooks.log import add_replay, add_test, delivery_document, find_delivery, list_deliveries
@@ -24,7 +21,7 @@ Subscription = Annotated[str, typer.Argument(metavar="ID", help="As `list` shows
 _TEST_WITHIN_S: Final = 30.0
 _LOOK_EVERY_S: Final = 0.2
 
-T = TypeVar("T")
+_run = partial(in_transaction, wrong_use=InvalidSubscription)
 
 
 def register(app: typer.Typer) -> None:
@@ -53,7 +50,7 @@ def create(
 ) -> None:
     """Send changes to an address from now on. Its secret is printed this once."""
     filters = {"aspects": aspect or [], "from": old or [], "to": new or [], "causes": cause or []}
-    with _wrong_use():
+    with told_as_wrong_use(InvalidSubscription):
         described = read_subscription({"url": url, "description": description, "filters": filters})
     made, secret = _run(lambda connection, vault: create_subscription(connection, vault, described))
     if as_json:
@@ -131,25 +128,6 @@ def _moment(option: str, given: str) -> datetime:
     if moment is None or moment.tzinfo is None:
         raise typer.BadParameter("a time is RFC 3339 with a zone: 2026-11-20T09:30:00+08:00", param_hint=option)
     return moment
-
-
-def _run(work: Callable[[AsyncConnection, Vault], Awaitable[T]]) -> T:
-    """In one transaction."""
-
-    async def run() -> T:
-        async with opened_database(settings_of_environment()) as (connection, vault):
-            return await work(connection, vault)
-
-    with _wrong_use():
-        return asyncio.run(run())
-
-
-@contextmanager
-def _wrong_use() -> Iterator[None]:
-    try:
-        yield
-    except InvalidSubscription as error:
-        raise typer.BadParameter(error.detail) from error
 
 
 def _brief(document: dict[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,13 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Annotated, Any, Final, Literal, TypeVar
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tierwise.problem import Problem
 from tierwise.security.source_document import InvalidSource, converted, read_source
 from tierwise.security.source_registry import (
     create_source,
@@ -24,6 +23,7 @@ from tierwise.security.source_registry import (
 from tierwise_profile_api import source_documents
 from tierwise_profile_api.authenticate import ADMIN, holding
 from tierwise_profile_api.backend import backend_of
+from tierwise_profile_api.body import read_body
 from tierwise_profile_api.parameters import known_parameters
 from tierwise_profile_api.reads import database_needed
 
@@ -32,19 +32,7 @@ router = APIRouter(
 )
 
 SourceName = Annotated[str, Path(description="The source's name.", examples=["shop-page"])]
-BODY_BYTES_MAX: Final = 1_000_000
-
 _encode = msgspec.json.Encoder().encode
-
-S = TypeVar("S")
-
-
-class InvalidBody(Problem):
-    status, code, title = 400, "invalid_body", "The body cannot be read"
-
-
-class BodyTooLarge(Problem):
-    status, code, title = 413, "too_large", "The body is larger than this server takes"
 
 
 class Rotation(msgspec.Struct, frozen=True):
@@ -69,7 +57,7 @@ async def read_one_source(request: Request, name: SourceName) -> Response:
 
 @router.post("", summary="Make a source and its first write key", status_code=201, **source_documents.CREATE)
 async def make_source(request: Request) -> Response:
-    described = read_source(await _body(request))
+    described = read_source(await read_body(request, Any))
     async with _transaction(request) as connection:
         created = await create_source(connection, backend_of(request).vault, described)
         source = await find_source(connection, described.name)
@@ -82,7 +70,7 @@ async def make_source(request: Request) -> Response:
 async def change_source(request: Request, name: SourceName) -> Response:
     """A JSON merge patch (RFC 7396): what it names is replaced, null is the default again. Ingest follows within 10
     seconds."""
-    patch = await _body(request)
+    patch = await read_body(request, Any)
     async with _transaction(request) as connection:
         return _answer(registered_document(await update_source(connection, name, patch)))
 
@@ -90,7 +78,7 @@ async def change_source(request: Request, name: SourceName) -> Response:
 @router.post("/{name}/rotate", summary="A new write key, or a new secret", **source_documents.ROTATE)
 async def rotate_source(request: Request, name: SourceName) -> Response:
     """The older one goes on for `grace_s` seconds, so that senders can be changed meanwhile."""
-    rotation, vault = _rotation(await _body(request)), backend_of(request).vault
+    rotation, vault = _rotation(await read_body(request, Any)), backend_of(request).vault
     grace = timedelta(seconds=rotation.grace_s)
     async with _transaction(request) as connection:
         if rotation.what == "key":
@@ -114,19 +102,6 @@ async def _transaction(request: Request) -> AsyncIterator[AsyncConnection]:
     with database_needed():
         async with backend_of(request).engine.begin() as connection:
             yield connection
-
-
-async def _body(request: Request) -> Any:
-    """Raises InvalidBody, BodyTooLarge."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            raise BodyTooLarge(f"At most {BODY_BYTES_MAX:,} bytes.")
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidBody("Send one JSON object.") from error
 
 
 def _answer(content: object, *, status: int = 200) -> Response:

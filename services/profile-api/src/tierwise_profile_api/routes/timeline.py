@@ -11,6 +11,7 @@ from tierwise.db.bodies import unpack_body
 from tierwise.domain.change import rfc3339
 from tierwise.security.keys import Reader
 from tierwise_profile_api import documents, queries
+from tierwise_profile_api.audit import personal_data_left
 from tierwise_profile_api.authenticate import PERSONAL, TIMELINE, documented, holding
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
@@ -70,6 +71,7 @@ async def read_timeline(
         "items": await _items(happened[:limit], source, masked=PERSONAL not in reader.scopes),
         "next_cursor": seal_cursor((last["time"], last["key"]), source.vault, of=of) if last else None,
     }
+    await personal_data_left(request, reader, [number] if happened else ())
     return Response(_encode(body), media_type="application/json")
 
 
@@ -87,7 +89,7 @@ async def _items(rows: Sequence[Row], source: Backend, *, masked: bool) -> list[
 
 
 def _item(row: Row, source: Backend, shown: dict[bytes, dict[str, str]], *, masked: bool) -> dict[str, Any]:
-    attributes, properties = unpack_body(row["body"], source.vault, masked=masked)
+    body = unpack_body(row["body"], source.vault, masked=masked)
     return {
         "id": row["interaction"],
         "source": row["source"],
@@ -95,8 +97,9 @@ def _item(row: Row, source: Backend, shown: dict[bytes, dict[str, str]], *, mask
         "received": rfc3339(row["received"]),
         "channel": row["channel"],
         "type": row["type"],
-        "attributes": attributes,
-        "properties": properties,
+        "attributes": body.attributes,
+        **({} if body.updates is None else {"updates": body.updates}),
+        "properties": body.properties,
         # In the order in which they came; one that was erased is known no more.
         "identifiers": [shown[one] for one in row["identifiers"] if one in shown],
     }

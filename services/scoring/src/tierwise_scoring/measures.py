@@ -1,0 +1,84 @@
+"""Measures: what of a customer may change with every interaction, for sorting, ranges and sums."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tierwise.domain.attributes import Attributes, value_of
+from tierwise.domain.dynamic_signals import INTEREST_NAMES
+from tierwise.domain.interaction import CHANNELS
+from tierwise.domain.ledger import Ints, Ledgers, signal_id
+from tierwise.domain.rulebook import Rulebook
+from tierwise.domain.rulebook.book import activity_name
+from tierwise.domain.view import PREFERRED_CHANNEL_DAYS
+
+INTERESTS_BETWEEN = "\x1f"
+_PURCHASE = signal_id("purchase")
+_ORDERS_MAX = 2**31 - 1
+_ACTIVE = np.array([signal_id(activity_name(channel, active=True)) for channel in CHANNELS])
+_CHANNELS = np.array([*CHANNELS, None], object)
+
+
+class Measures(NamedTuple):
+    """One element a customer. `score`: of intent, tenths; `tier_score`: hundredths; `amount`: minor units."""
+
+    score: Ints
+    tier_score: Ints
+    preferred_channel: npt.NDArray[np.object_]
+    orders: Ints
+    amount: Ints
+    interests: list[list[str]]
+
+    def arrays(self, places: Sequence[int]) -> list[list[Any]]:
+        """Of the customers at these places, each column as a statement takes it."""
+        columns = [column[places].tolist() for column in self[:-1]]
+        return [*columns, [INTERESTS_BETWEEN.join(self.interests[place]) for place in places]]
+
+    def row(self, place: int) -> dict[str, Any]:
+        """One customer's, by column."""
+        return {name: self[index][place] for index, name in enumerate(self._fields)}
+
+
+def measures_of(
+    ledgers: Ledgers, result: npt.NDArray[np.void], held: Sequence[Attributes], rulebook: Rulebook, today: int
+) -> Measures:
+    """`today`: the business day that they were classified on. The same as `tierwise.domain.view` shows."""
+    bought = ledgers.where(ledgers.signal == _PURCHASE)
+    orders, amount = np.zeros(ledgers.customers, np.int64), np.zeros(ledgers.customers, np.int64)
+    np.add.at(orders, bought.customer, bought.count)
+    np.add.at(amount, bought.customer, bought.value)
+    return Measures(
+        result["score"].astype(np.int64),
+        result["tier_score"].astype(np.int64),
+        _preferred_channels(ledgers, today),
+        np.minimum(orders, _ORDERS_MAX),
+        amount,
+        _interests(ledgers, held, rulebook),
+    )
+
+
+def _preferred_channels(ledgers: Ledgers, today: int) -> npt.NDArray[np.object_]:
+    """Equals in the order of CHANNELS."""
+    recent = (ledgers.day > today - PREFERRED_CHANNEL_DAYS) & (ledgers.day <= today)
+    rows = ledgers.where(recent & np.isin(ledgers.signal, _ACTIVE))
+    order = np.argsort(_ACTIVE)
+    place = order[np.searchsorted(_ACTIVE, rows.signal, sorter=order)]
+    counts = np.zeros((ledgers.customers, len(CHANNELS)), np.int64)
+    np.add.at(counts, (rows.customer, place), rows.count)
+    best: npt.NDArray[np.object_] = _CHANNELS[np.where(counts.any(axis=1), counts.argmax(axis=1), len(CHANNELS))]
+    return best
+
+
+def _interests(ledgers: Ledgers, held: Sequence[Attributes], rulebook: Rulebook) -> list[list[str]]:
+    """All of them that can be asked for, in the alphabet's order."""
+    names = {signal: name for name, signal in dict(rulebook.interest_ids).items()}
+    rows = ledgers.where(np.isin(ledgers.signal, np.fromiter(names, np.int64)))
+    found: list[set[str]] = [set() for _ in range(ledgers.customers)]
+    for customer, signal in zip(rows.customer.tolist(), rows.signal.tolist(), strict=True):
+        found[customer].add(names[signal])
+    if rulebook.interests_by_hash:
+        for one, attributes in zip(found, held, strict=True):
+            one.update(value_of(attributes, INTEREST_NAMES) or ())
+    return [sorted(name for name in one if name.isprintable()) for one in found]
