@@ -179,6 +179,13 @@ async def other_facets(product: Product) -> tuple[str, str]:
     return "customer_facets.*", "tags"
 
 
+async def other_measures(product: Product) -> tuple[str, str]:
+    row = await row_of(product, "u1")
+    facets = customer_facets.c
+    await tamper(product, update(customer_facets).where(facets.customer_id == row.id).values(orders=99, score=-1))
+    return "customer_facets.*", "score, orders"
+
+
 async def no_facets(product: Product) -> tuple[str, str]:
     row = await row_of(product, "u1")
     await tamper(product, "DELETE FROM customer_facets WHERE customer_id = :id", {"id": row.id})
@@ -196,6 +203,7 @@ async def no_facets(product: Product) -> tuple[str, str]:
         unreadable_result,
         result_without_meaning,
         other_facets,
+        other_measures,
         no_facets,
     ],
 )

@@ -22,6 +22,7 @@ from tierwise.domain import ledger
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ledgers
+from tierwise.domain.override import next_expiry
 from tierwise.domain.review import NEVER, next_review
 from tierwise.domain.rulebook import Rulebook, RulebookError
 from tierwise.domain.rulebook.load import default_text, load
@@ -120,12 +121,14 @@ def test_signals_that_the_rulebook_does_not_have_change_nothing(seed: int, ids: 
 def test_nothing_changes_before_the_review(seed: int, number: int) -> None:
     rulebook = some_rulebook(number)
     histories = histories_of(seed, rulebook, 6)
-    ledgers = fold_all(histories, rulebook)
-    columns = attribute_columns(attributes_of_all(histories, rulebook), rulebook)
+    ledgers, held = fold_all(histories, rulebook), attributes_of_all(histories, rulebook)
+    columns = attribute_columns(held, rulebook)
     today = rulebook.days.day_of(NOW)
     result = classify(ledgers, columns, NOW, rulebook).result
     due = next_review(ledgers, columns, result, today, rulebook)
     assert (due > today).all()
+    ends = [next_expiry(one, NOW) for one in held]  # of overrides, which are a moment's and not a day's
+    due = np.minimum(due, [NEVER if end is None else rulebook.days.day_of(end) for end in ends])
     for day in sorted({today + 1, today + 2, today + 7, today + 200, *(due[due < NEVER] - 1).tolist()} - {today}):
         unreviewed = day < due
         later = classify(ledgers, columns, rulebook.days.midnight(day), rulebook).result

@@ -97,6 +97,7 @@ SHOW: Final[dict[str, Any]] = {"responses": _answers(404, schema=_SOURCE), "open
 CREATE: Final[dict[str, Any]] = {
     "responses": _answers(
         409,
+        413,
         status=201,
         schema={"type": "object", "required": ["source", "key"], "properties": {"source": _SOURCE, "key": _KEY}},
     ),
@@ -114,7 +115,7 @@ CREATE: Final[dict[str, Any]] = {
     ),
 }
 UPDATE: Final[dict[str, Any]] = {
-    "responses": _answers(404, 409, schema=_SOURCE),
+    "responses": _answers(404, 409, 413, schema=_SOURCE),
     "openapi_extra": _operation(
         _json({"type": "object", "additionalProperties": False, "properties": _GIVEN}, faster=_FASTER)
     ),
@@ -123,6 +124,7 @@ ROTATE: Final[dict[str, Any]] = {
     "responses": _answers(
         404,
         409,
+        413,
         schema={
             "type": "object",
             "required": ["key", "secret"],

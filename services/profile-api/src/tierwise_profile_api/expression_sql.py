@@ -1,0 +1,175 @@
+"""An expression in the rulebook's language as a condition in SQL, on `customer_facets` as f.
+
+It means what it means in a rulebook: what is not known fits no comparison, and texts compare without regard to upper
+and lower case. What a rulebook computes from the ledger (`count(purchase, 30d)`) is not stored by customer in a form
+that can be searched, so it is refused, saying so.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from tierwise.domain.rulebook.book import Rulebook
+from tierwise.domain.rulebook.expressions import (
+    Arithmetic,
+    Between,
+    Call,
+    Comparison,
+    Days,
+    ExpressionError,
+    In,
+    Like,
+    Logic,
+    Name,
+    Node,
+    Not,
+    Number,
+    Text,
+    Truth,
+)
+from tierwise_profile_api.facets import ATTRIBUTES, TOUCHES, Bound
+
+_NUMBERS: Final = {
+    "intent": "f.score / 10.0::float8",
+    "tier.score": "f.tier_score / 100.0::float8",
+    "orders": "f.orders::float8",
+    "amount": "f.amount / 100.0::float8",
+}
+_SINCE_SEEN: Final = "days_since_seen"
+_TEXTS: Final = {
+    "tier": "f.tier",
+    "intent.level": "f.intent",
+    "stage": "f.stage",
+    "preferred_channel": "f.preferred_channel",
+    "acquisition.first": "f.first_touch",
+    "acquisition.last": "f.last_touch",
+    **{name: f"f.{name}" for name in (*ATTRIBUTES, *TOUCHES)},
+}
+_INTEREST: Final = "interest"
+
+
+def condition_of(node: Node, text: str, rulebook: Rulebook, bound: Bound) -> str:
+    """`text`: what was parsed. Raises ExpressionError with line and column: what cannot be asked for, and why."""
+    return _Compiler(text, rulebook, bound).condition(node)
+
+
+class _Compiler:
+    def __init__(self, text: str, rulebook: Rulebook, bound: Bound) -> None:
+        self._text, self._rulebook, self._bound = text, rulebook, bound
+        self._known: Mapping[str, Collection[str]] = {
+            "tier": rulebook.tier_names,
+            "intent.level": rulebook.level_names,
+            "stage": rulebook.stage_names,
+        }
+        self._tags: dict[str, list[tuple[str, str]]] = {}
+        for tag in rulebook.tags:
+            values = [(value, f"{tag.family}.{tag.name}:{value}") for value in tag.values]
+            self._tags.setdefault(tag.name, []).extend(values)
+            self._tags.setdefault(f"{tag.family}.{tag.name}", []).extend(values)
+
+    def condition(self, node: Node) -> str:
+        match node:
+            case Logic():
+                return f"({self.condition(node.left)} {node.operator.upper()} {self.condition(node.right)})"
+            case Not():
+                return f"(NOT {self.condition(node.operand)})"
+            case Truth():
+                return "true" if node.value else "false"
+            case Comparison():
+                return self._comparison(node)
+            case Between():
+                value, low, high = (self._number(one) for one in (node.operand, node.low, node.high))
+                return f"coalesce({value} BETWEEN {low} AND {high}, false)"
+            case In():
+                return self._in(node)
+            case Like():
+                return self._like(node)
+        raise self._refused(node, "expected a condition: compare it with something")
+
+    def _comparison(self, node: Comparison) -> str:
+        left, right = node.left, node.right
+        if isinstance(left, Text):
+            left, right = right, left
+        if not isinstance(right, Text):
+            return f"coalesce({self._number(left)} {_SQL[node.operator]} {self._number(right)}, false)"
+        if node.operator not in ("=", "!="):
+            raise self._refused(node, f"texts are compared by = and !=, not by {node.operator}")
+        return self._among(left, [right], equal=node.operator == "=")
+
+    def _in(self, node: In) -> str:
+        texts = [option for option in node.options if isinstance(option, Text)]
+        if len(texts) == len(node.options):
+            return self._among(node.operand, texts, equal=True)
+        if texts:
+            raise self._refused(node, "texts and numbers in one list: no value is both")
+        numbers = self._bound([option.value for option in node.options], "float8[]")
+        return f"coalesce({self._number(node.operand)} = ANY ({numbers}), false)"
+
+    def _among(self, node: Node, options: list[Text], *, equal: bool) -> str:
+        """Whether the node's text is one of these; `equal` false: is known, and none of them."""
+        if not isinstance(node, Name):
+            raise self._refused(node, "expected the name of a text: tier, stage, region, a tag, ...")
+        wanted = [option.value.lower() for option in options]
+        if (column := _TEXTS.get(node.name)) is not None:
+            if node.name in self._known:
+                self._check(node.name, self._known[node.name], options)
+            among = f"lower({column}) = ANY ({self._bound(wanted, 'text[]')})"
+            return f"coalesce({among}, false)" if equal else f"coalesce(NOT {among}, false)"
+        if node.name == _INTEREST:
+            if not equal:
+                raise self._refused(node, 'a customer may have several interests: write not (interest = "...")')
+            among = f"lower(one) = ANY ({self._bound(wanted, 'text[]')})"
+            return f"EXISTS (SELECT FROM unnest(f.interests) AS one WHERE {among})"
+        if (values := self._tags.get(node.name)) is not None:
+            self._check(node.name, dict(values), options)
+            chosen = sorted({stored for value, stored in values if (value.lower() in wanted) == equal})
+            return f"f.tags && {self._bound(chosen, 'text[]')}"
+        raise self._refused_name(node, "text")
+
+    def _like(self, node: Like) -> str:
+        if not isinstance(node.operand, Name) or (column := _TEXTS.get(node.operand.name)) is None:
+            raise self._refused(node, f"like takes one of {', '.join(_TEXTS)}")
+        escaped = node.pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+        return f"coalesce(lower({column}) LIKE {self._bound(escaped.replace('*', '%'), 'text')}, false)"
+
+    def _number(self, node: Node) -> str:
+        match node:
+            case Number() | Days():
+                return self._bound(float(node.value), "float8")
+            case Name(name=name) if name in _NUMBERS:
+                return _NUMBERS[name]
+            case Name(name=name) if name == _SINCE_SEEN:
+                zone = self._bound(self._rulebook.days.zone.key, "text")
+                return f"((now() AT TIME ZONE {zone})::date - (f.last_seen AT TIME ZONE {zone})::date)::float8"
+            case Arithmetic(operator="-", left=Number(value=0.0), right=Number(value=value)):
+                return self._bound(-value, "float8")
+            case Name():
+                raise self._refused_name(node, "number")
+            case Call():
+                raise self._refused(
+                    node, f"{node.function}() is computed from the ledger when classifying and cannot be searched: use "
+                    f"a tag of the rulebook, or one of {', '.join((*_NUMBERS, _SINCE_SEEN))}"
+                )  # fmt: skip
+            case Arithmetic():
+                raise self._refused(node, "a filter does not calculate: compare each value with a number")
+        raise self._refused(node, f"expected a number or one of {', '.join((*_NUMBERS, _SINCE_SEEN))}")
+
+    def _check(self, name: str, known: Collection[str], options: list[Text]) -> None:
+        folded = {value.lower() for value in known}
+        for option in options:
+            if option.value.lower() not in folded:
+                raise self._refused(option, f"{name} is one of {', '.join(known)}")
+
+    def _refused_name(self, node: Name, wanted: str) -> ExpressionError:
+        numbers, texts = (*_NUMBERS, _SINCE_SEEN), (*_TEXTS, _INTEREST)
+        if node.name in numbers:
+            return self._refused(node, f"{node.name} is a number")
+        if node.name in texts or node.name in self._tags:
+            return self._refused(node, f"{node.name} is a text: compare it by =, in or like with a text in quotes")
+        there = numbers if wanted == "number" else (*texts, *sorted(self._tags))
+        return self._refused(node, f"{node.name} cannot be searched; as a {wanted} there are {', '.join(there)}")
+
+    def _refused(self, node: Node, message: str) -> ExpressionError:
+        return ExpressionError(message, self._text, node.offset)
+
+
+_SQL: Final = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}

@@ -1,0 +1,93 @@
+"""Statistics, compared with what the views of everyone show."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.database import TestServer
+from tests.support.found import CUSTOMERS, View, found, listed
+
+PERIOD = {"from": "2026-06-01T00:00:00Z", "to": "2026-09-01T08:00:30Z"}
+
+
+@pytest.fixture(scope="module")
+async def client(postgres: TestServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    async with found(postgres, tmp_path_factory.mktemp("statistics")) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+async def everyone(client: httpx.AsyncClient) -> list[View]:
+    return await listed(client, limit="200")
+
+
+async def answered(client: httpx.AsyncClient, path: str, **parameters: Any) -> dict[str, Any]:
+    response = await client.get(f"/v1/statistics/{path}", params=parameters)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+async def test_a_distribution_counts_the_customers_that_a_filter_leaves(
+    client: httpx.AsyncClient, everyone: list[View]
+) -> None:
+    body = await answered(client, "distribution", by="stage", filter='industry = "finance"')
+    finance = [one for one in everyone if one["attributes"]["industry"] == "finance"]
+    assert {one["value"]: one["count"] for one in body["values"]} == Counter(
+        one["lifecycle"]["stage"] for one in finance
+    )
+    assert body["count"] == len(finance)
+
+
+async def test_the_moves_of_a_period_say_who_came_as_what(client: httpx.AsyncClient, everyone: list[View]) -> None:
+    body = await answered(client, "moves", aspect="tier")
+    now = Counter(one["tier"]["grade"] for one in everyone)
+    came = {move["to"]: move["customers"] for move in body["moves"] if move["from"] is None}
+    assert sum(came.values()) == CUSTOMERS + 1  # and the one who was merged away
+    assert all(came[grade] >= customers for grade, customers in now.items())
+    assert (await answered(client, "moves", to="2020-01-01T00:00:00Z"))["moves"] == []
+
+
+async def test_the_channel_table_adds_up_to_everyone(client: httpx.AsyncClient, everyone: list[View]) -> None:
+    rows = (await answered(client, "channels", **PERIOD))["channels"]
+    assert sum(row["customers"] for row in rows) == CUSTOMERS
+    for row in rows:
+        members = [one for one in everyone if one["acquisition"]["first"] == row["channel"]]
+        assert row["customers"] == len(members)
+        assert row["buyers"] == sum(one["orders"]["count"] > 0 for one in members)
+        assert Decimal(row["amount"]) == sum(Decimal(one["orders"]["amount"]) for one in members)
+        assert row["new"] == sum("2026-06-01" <= one["first_seen"] < "2026-09-01T08:00:30" for one in members)
+        assert row["new_before"] == sum("2026-02-28T15:59:30" <= one["first_seen"] < "2026-06-01" for one in members)
+        assert sum(row["tiers"].values()) == pytest.approx(1, abs=0.001)
+
+
+async def test_the_channel_table_opens_in_a_spreadsheet_in_the_readers_language(client: httpx.AsyncClient) -> None:
+    response = await client.get("/v1/statistics/channels?format=csv", headers={"Accept-Language": "zh-CN"})
+    assert response.content.startswith("\ufeff渠道,客户数".encode())
+    heading, *rows = csv.reader(io.StringIO(response.content.decode("utf-8-sig")))
+    assert {row[0] for row in rows} >= {"搜索引擎", "社交媒体"}
+    assert all(len(row) == len(heading) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("distribution", "by"),
+        ("distribution?by=password", "by"),
+        ("distribution?by=tag:nothing", "by"),
+        ("moves?aspect=owner", "aspect"),
+        ("moves?from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", "from"),
+        ("moves?to=0001-01-01T00:00:00Z", "from"),
+        ("channels?from=0001-01-01T00:00:00Z&to=0009-01-01T00:00:00Z", "from"),
+        ("channels?format=pdf", "format"),
+        ("channels?touch=middle", "touch"),
+    ],
+)
+async def test_a_bad_parameter_is_a_400_naming_it(client: httpx.AsyncClient, path: str, field: str) -> None:
+    response = await client.get(f"/v1/statistics/{path}")
+    assert (response.status_code, response.json()["field"]) == (400, field)
