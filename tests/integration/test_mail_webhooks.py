@@ -185,7 +185,8 @@ async def test_after_a_fix_what_was_kept_is_read_again_and_counted_once(
     assert (done.letters, done.mapped, done.interactions) == (1, 1, 2)
     await mail.product.score()
     assert (await mail.product.view("email", LI))["interactions"] == 2
-    assert [letter.replayed_at is not None for letter in await mail.letters()] == [True, False]
+    replayed = {"sendgrid" in letter.detail: letter.replayed_at is not None for letter in await mail.letters()}
+    assert replayed == {True: True, False: False}
     assert (await mail.remap(Chosen(source="sendgrid"))).letters == 0
 
 

@@ -310,7 +310,7 @@ class TestAudit:
             )
         forgetting = asyncio.create_task(forget(engine, 30))
         admin = bearer(await key(engine, vault, "admin"))
-        left = [LI, WANG]
+        left = [public_id(LI), public_id(WANG)]
         async with asyncio.timeout(10):
             while left != [public_id(WANG)]:
                 page = (await backend.get("/v1/audit", headers=admin)).json()

@@ -172,8 +172,8 @@ customers = Table(
 customer_facets = Table(
     "customer_facets",
     metadata,
-    # What lists, counts and statistics read. The columns down to `tags` are written only when one of them changes; those
-    # after it may change with every interaction, and have no index, so that their updates are HOT.
+    # What lists, counts and statistics read. The columns down to `tags` are written only when one of them changes;
+    # those after it may change with every interaction, and have no index, so that their updates are HOT.
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
     Column("tier", Text, nullable=False),
     Column("intent", Text, nullable=False),
