@@ -15,6 +15,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.kafka import GIVEN
+from tests.support.listed import listed
 from tests.support.product import Product, history, page_view, purchase
 from tests.support.published import own_topics
 from tests.support.releases import all_is_well, causes, publish, released, rulebook
@@ -23,7 +24,7 @@ from tierwise.db import cuts
 from tierwise.db.engine import snapshot
 from tierwise.db.migrate import migrate
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.db.tables import changes, customer_facets, customers
+from tierwise.db.tables import changes, customers
 from tierwise.domain.calendar import day_number
 from tierwise.domain.rulebook import Rulebook, load
 from tierwise.security.personal import Vault
@@ -70,9 +71,8 @@ async def take_tomorrow(product: Product, *, days: int = 1) -> int:
 
 
 async def tiers(product: Product) -> dict[str, int]:
-    async with product.engine.connect() as connection:
-        listed = (await connection.execute(select(customer_facets.c.tier))).scalars().all()
-    return {tier: listed.count(tier) for tier in "ABCDE"}
+    found = [row["tier"] for row in (await listed(product.engine)).values()]
+    return {tier: found.count(tier) for tier in "ABCDE"}
 
 
 async def named(product: Product) -> set[int | None]:

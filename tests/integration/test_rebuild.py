@@ -174,7 +174,7 @@ async def result_without_meaning(product: Product) -> tuple[str, str]:
 async def other_facets(product: Product) -> tuple[str, str]:
     row = await row_of(product, "u1")
     facets = customer_facets.c
-    wrong = update(customer_facets).where(facets.customer_id == row.id).values(tags=["behaviour.none:high"])
+    wrong = update(customer_facets).where(facets.customer_id == row.id).values(tags=b"")
     await tamper(product, wrong)
     return "customer_facets.*", "tags"
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import select, text, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.listed import listed
 from tests.support.product import Product, history, page_view
 from tests.support.releases import (
     OTHER_SIGNALS,
@@ -30,7 +31,7 @@ from tests.support.releases import (
 from tests.support.scoring import score
 from tierwise.db import rulebooks
 from tierwise.db.rulebooks import Rulebooks, VersionTaken
-from tierwise.db.tables import changes, customer_facets, customers
+from tierwise.db.tables import changes, customers
 from tierwise.domain.rulebook import RulebookError, default_text, load
 from tierwise.problem import NotFound
 from tierwise.security.personal import Vault
@@ -98,7 +99,7 @@ async def test_tags_that_are_gone_are_told_and_new_ones_too(product: Product) ->
     async with product.engine.connect() as connection:
         query = select(changes.c.aspect, changes.c["from"], changes.c.to).where(changes.c.cause == "release")
         told = Counter(map(tuple, await connection.execute(query)))
-        tags = (await connection.execute(select(customer_facets.c.tags))).scalars().all()
+    tags = [row["tags"] for row in (await listed(product.engine)).values()]
     assert {to for aspect, _, to in told if aspect == "tag:behaviour.browsing"} == {None}
     assert {(old, to) for aspect, old, to in told if aspect == "tag:behaviour.visits"} == {(None, "some")}
     assert {(old, to) for aspect, old, to in told if aspect == "tag:transaction.history"} == {("repeat", "again")}
@@ -323,9 +324,7 @@ async def test_a_simulation_writes_nothing_and_tells_what_publishing_then_does(p
 
 
 async def facets(engine: AsyncEngine) -> dict[int, tuple[str, str, str]]:
-    async with engine.connect() as connection:
-        rows = (await connection.execute(select(customer_facets))).all()
-    return {row.customer_id: (row.tier, row.intent, row.stage) for row in rows}
+    return {id_: (row["tier"], row["intent"], row["stage"]) for id_, row in (await listed(engine)).items()}
 
 
 async def test_a_customer_whose_interactions_are_gone_keeps_what_is_known(product: Product) -> None:

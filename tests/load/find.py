@@ -18,7 +18,8 @@ from tests.load.population import settle, store_population
 from tests.load.running import own_directory
 from tests.support.database import test_settings
 from tierwise.db.embedded import embedded_postgres
-from tierwise.db.engine import open_engine
+from tierwise.db.engine import driver_connection, open_engine
+from tierwise.db.facets import numbers_of
 from tierwise.db.migrate import migrate
 from tierwise.security.keys import SCOPES, create_read_key
 from tierwise.security.personal import open_vault
@@ -68,15 +69,24 @@ async def find() -> AsyncIterator[Result]:
                     yield result
 
 
+VALUES: Final = {
+    "region": ("CN-11", "CN-31", "CN-44", "CN-33", "CN-51"),
+    "industry": ("education", "finance", "it", "retail"),
+    "first_touch": ("search", "email", "social", "partner"),
+    "last_touch": ("search", "direct", "phone"),
+}
+
+
 async def vary(engine: AsyncEngine) -> None:
     """What the population's customers, who have no attributes, would be filtered by."""
     async with engine.begin() as connection:
         await connection.execute(
             text("""UPDATE customer_facets
-                    SET region = 'CN-' || (ARRAY['11', '31', '44', '33', '51'])[1 + customer_id % 5],
-                        industry = (ARRAY['education', 'finance', 'it', 'retail'])[1 + customer_id / 5 % 4],
-                        first_touch = (ARRAY['search', 'email', 'social', 'partner'])[1 + customer_id / 20 % 4],
-                        last_touch = (ARRAY['search', 'direct', 'phone'])[1 + customer_id / 80 % 3]""")
+                    SET region = 1 + customer_id % 5, industry = 1 + customer_id / 5 % 4,
+                        first_touch = 1 + customer_id / 20 % 4, last_touch = 1 + customer_id / 80 % 3""")
+        )
+        await numbers_of(
+            await driver_connection(connection), [(facet, value) for facet in VALUES for value in VALUES[facet]]
         )
     async with engine.connect() as connection:
         await connection.execution_options(isolation_level="AUTOCOMMIT")

@@ -5,9 +5,10 @@ from collections import defaultdict
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.listed import listed
 from tests.support.product import Product
 from tierwise.db import rulebooks
-from tierwise.db.tables import changes, customer_facets, customers
+from tierwise.db.tables import changes, customers
 from tierwise.domain.rulebook import default_text
 from tierwise_scoring.rebuild import Rebuild
 
@@ -77,14 +78,13 @@ async def changes_tell_the_story(product: Product) -> None:
                 assert row._mapping["from"] == told[row.customer_id].get(row.aspect), (row.customer_id, row.sequence)
                 assert row._mapping["from"] != row.to
                 told[row.customer_id][row.aspect] = row.to
-        facets = (await connection.execute(select(customer_facets))).all()
         last = dict((await connection.execute(select(customers.c.id, customers.c.sequence))).all())
-    for row in facets:
-        story = told[row.customer_id]
-        assert (story["tier"], story["intent"], story["lifecycle"]) == (row.tier, row.intent, row.stage)
+    for id_, facets in (await listed(product.engine)).items():
+        story = told[id_]
+        assert (story["tier"], story["intent"], story["lifecycle"]) == tuple(map(facets.get, ("tier", "intent", "stage")))
         tags = [f"{name.removeprefix('tag:')}:{to}" for name, to in story.items() if name.startswith("tag:") and to]
-        assert sorted(tags) == row.tags
-        assert last[row.customer_id] == sequences[row.customer_id]
+        assert tuple(sorted(tags)) == facets["tags"]
+        assert last[id_] == sequences[id_]
 
 
 async def results(engine: AsyncEngine) -> dict[int, bytes]:

@@ -1,6 +1,6 @@
 """Customers as scoring leaves them in the database, made with the domain's own functions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db import tables
 from tierwise.db.bodies import pack_body
+from tierwise.db.engine import driver_connection
 from tierwise.domain import attributes, ledger
 from tierwise.domain.change import differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
@@ -19,7 +20,8 @@ from tierwise.domain.match import match, microseconds, touches
 from tierwise.domain.rulebook.load import default_text, load
 from tierwise.security.personal import Vault
 from tierwise.security.values import seal_values
-from tierwise_scoring.facets import facets_of
+from tierwise_scoring.activity import sale_of
+from tierwise_scoring.facets import facets_of, write_facets
 from tierwise_scoring.measures import measures_of
 
 RULEBOOK = load(default_text())
@@ -69,25 +71,16 @@ async def store_customer(
         )
     )
     if merged_into is None:
-        seen = [one.time for one in interactions]
-        facets = {**_facets(number, rows, held, after), "first_seen": min(seen), "last_seen": max(seen)}
-        await connection.execute(insert(tables.customer_facets).values(facets))
+        today = RULEBOOK.days.day_of(NOW)
+        facets = facets_of(after.result[0], held, RULEBOOK, today)
+        measures = measures_of(rows, after.result, [held], RULEBOOK, today)
+        await write_facets(await driver_connection(connection), [number], {0: facets}, measures)
     source_id = await _source(connection)
     await connection.execute(insert(tables.changes), [{"source_id": source_id, **change} for change in changes])
     await _store_identifiers(connection, vault, merged_into or number, interactions)
     await connection.execute(
         insert(tables.interactions), [_interaction(number, one, source_id, vault) for one in interactions]
     )
-
-
-def _facets(
-    number: int, rows: ledger.Ledgers, held: attributes.Attributes, after: Classifications
-) -> Mapping[str, Any]:
-    today = RULEBOOK.days.day_of(NOW)
-    facets = facets_of(after.result[0], held, RULEBOOK, today)
-    measures = measures_of(rows, after.result, [held], RULEBOOK, today).row(0)
-    plain = {name: value.item() if isinstance(value, np.integer) else value for name, value in measures.items()}
-    return {"customer_id": number, **facets._asdict(), **plain}
 
 
 def _changes(number: int, after: Classifications, last: Interaction, rulebook_id: int) -> list[dict[str, Any]]:
@@ -147,4 +140,5 @@ def _interaction(number: int, one: Interaction, source_id: int, vault: Vault) ->
         "received": one.received,
         "identifiers": [vault.identifier_hash(*pair) for pair in one.identifiers.items()],
         "body": pack_body(one.attributes, one.properties, vault, updates=one.updates, scored=one.scored),
+        **sale_of(one)._asdict(),
     }

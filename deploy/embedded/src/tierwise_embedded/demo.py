@@ -9,10 +9,10 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 from rich.text import Text
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tierwise.db.tables import customer_facets
+from tierwise.db.tables import customer_facets, facet_values
 from tierwise.security.personal import open_vault
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
@@ -123,7 +123,9 @@ class Demo:
             ("Stage", customer_facets.c.stage),
         ):
             async with self._engine.connect() as connection:
-                counted = select(column, func.count()).group_by(column)
+                named = and_(facet_values.c.facet == column.name, facet_values.c.number == column)
+                value = facet_values.c.value
+                counted = select(value, func.count()).join_from(customer_facets, facet_values, named).group_by(value)
                 found = [(value, count) for value, count in await connection.execute(counted)]
             found.sort(key=(lambda pair: pair[0]) if title == "Tier" else (lambda pair: -pair[1]))
             total = sum(count for _, count in found)

@@ -26,7 +26,7 @@ from tierwise.domain.rulebook.expressions import (
     Text,
     Truth,
 )
-from tierwise_profile_api.facets import ATTRIBUTES, TOUCHES, Bound
+from tierwise_profile_api.facets import ASKED, TOUCHES, Bound, any_tag, column_among, column_known, interest_among
 
 _NUMBERS: Final = {
     "intent": "f.score / 10.0::float8",
@@ -36,14 +36,15 @@ _NUMBERS: Final = {
 }
 _SINCE_SEEN: Final = "days_since_seen"
 _TEXTS: Final = {
-    "tier": "f.tier",
-    "intent.level": "f.intent",
-    "stage": "f.stage",
-    "preferred_channel": "f.preferred_channel",
-    "acquisition.first": "f.first_touch",
-    "acquisition.last": "f.last_touch",
-    **{name: f"f.{name}" for name in (*ATTRIBUTES, *TOUCHES)},
+    "tier": "tier",
+    "intent.level": "intent",
+    "stage": "stage",
+    "preferred_channel": "preferred_channel",
+    "acquisition.first": "first_touch",
+    "acquisition.last": "last_touch",
+    **{name: name for name in (*ASKED, *TOUCHES)},
 }
+"""Name -> facet."""
 _INTEREST: Final = "interest"
 
 
@@ -109,27 +110,29 @@ class _Compiler:
         if not isinstance(node, Name):
             raise self._refused(node, "expected the name of a text: tier, stage, region, a tag, ...")
         wanted = [option.value.lower() for option in options]
-        if (column := _TEXTS.get(node.name)) is not None:
+        if (facet := _TEXTS.get(node.name)) is not None:
             if node.name in self._known:
                 self._check(node.name, self._known[node.name], options)
-            among = f"lower({column}) = ANY ({self._bound(wanted, 'text[]')})"
-            return f"coalesce({among}, false)" if equal else f"coalesce(NOT {among}, false)"
+            among = column_among(facet, self._folded_is_one(wanted))
+            return among if equal else f"({column_known(facet)} AND NOT {among})"
         if node.name == _INTEREST:
             if not equal:
                 raise self._refused(node, 'a customer may have several interests: write not (interest = "...")')
-            among = f"lower(one) = ANY ({self._bound(wanted, 'text[]')})"
-            return f"EXISTS (SELECT FROM unnest(f.interests) AS one WHERE {among})"
+            return interest_among(self._folded_is_one(wanted))
         if (values := self._tags.get(node.name)) is not None:
             self._check(node.name, dict(values), options)
             chosen = sorted({stored for value, stored in values if (value.lower() in wanted) == equal})
-            return f"f.tags && {self._bound(chosen, 'text[]')}"
+            return any_tag(chosen, self._bound)
         raise self._refused_name(node, "text")
 
     def _like(self, node: Like) -> str:
-        if not isinstance(node.operand, Name) or (column := _TEXTS.get(node.operand.name)) is None:
+        if not isinstance(node.operand, Name) or (facet := _TEXTS.get(node.operand.name)) is None:
             raise self._refused(node, f"like takes one of {', '.join(_TEXTS)}")
         escaped = node.pattern.lower().replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-        return f"coalesce(lower({column}) LIKE {self._bound(escaped.replace('*', '%'), 'text')}, false)"
+        return column_among(facet, f"lower(value) LIKE {self._bound(escaped.replace('*', '%'), 'text')}")
+
+    def _folded_is_one(self, wanted: list[str]) -> str:
+        return f"lower(value) = ANY ({self._bound(wanted, 'text[]')})"
 
     def _number(self, node: Node) -> str:
         match node:

@@ -16,7 +16,7 @@ from tierwise.domain.rulebook.expressions import ExpressionError, parse
 from tierwise.domain.source import BACKEND
 from tierwise.security.personal import Vault
 from tierwise_profile_api.expression_sql import condition_of
-from tierwise_profile_api.facets import ATTRIBUTES, Bound
+from tierwise_profile_api.facets import ASKED, Bound, any_tag, column_among, interest_among
 from tierwise_profile_api.parameters import VALUES_MAX, BadParameter, instant
 
 EXPRESSION_CHARS_MAX: Final = 4_000
@@ -98,23 +98,27 @@ def _classified(asked: Asked, rulebook: Rulebook, bound: Bound) -> Iterator[str]
         ("stage", asked.stage, rulebook.stage_names),
     ):
         if given:
-            yield f"f.{field} = ANY ({bound(_among(known, field, given), 'text[]')})"
+            yield column_among(field, _is_one(_among(known, field, given), bound))
     for tags in _tags(rulebook, asked.tag or ()):
-        yield f"f.tags && {bound(tags, 'text[]')}"
+        yield any_tag(tags, bound)
 
 
 def _known(asked: Asked, bound: Bound) -> Iterator[str]:
-    for column in ATTRIBUTES:
+    for column in ASKED:
         if given := getattr(asked, column):
-            yield f"f.{column} = ANY ({bound(_texts(column, given), 'text[]')})"
+            yield column_among(column, _is_one(_texts(column, given), bound))
     if asked.interest:
-        yield f"f.interests && {bound(_texts('interest', asked.interest), 'text[]')}"
+        yield interest_among(_is_one(_texts("interest", asked.interest), bound))
     if asked.source:
-        values = bound(_texts("source", asked.source), "text[]")
-        yield f"(f.first_touch = ANY ({values}) OR f.last_touch = ANY ({values}))"
+        values = _is_one(_texts("source", asked.source), bound)
+        yield f"({column_among('first_touch', values)} OR {column_among('last_touch', values)})"
     if asked.preferred_channel:
         named = _among(CHANNELS, "preferred_channel", asked.preferred_channel)
-        yield f"f.preferred_channel = ANY ({bound(named, 'text[]')})"
+        yield column_among("preferred_channel", _is_one(named, bound))
+
+
+def _is_one(values: list[str], bound: Bound) -> str:
+    return f"value = ANY ({bound(values, 'text[]')})"
 
 
 def _ranges(asked: Asked, bound: Bound) -> Iterator[str]:

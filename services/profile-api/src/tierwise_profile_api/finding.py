@@ -6,9 +6,10 @@ from typing import Annotated, Final, Literal
 
 from fastapi import Query
 
-from tierwise.domain.rulebook.book import Rulebook
+from tierwise.db.facets import INTEREST
+from tierwise.domain.rulebook.book import Rulebook, Tag
 from tierwise_profile_api import queries
-from tierwise_profile_api.facets import GROUPS
+from tierwise_profile_api.facets import GROUPS, Bound, any_tag
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.parameters import BadParameter
 
@@ -54,34 +55,44 @@ def page(filters: Filters, sort: str, after: tuple[int | datetime, int] | None, 
 def counting(filters: Filters, by: str | None, rulebook: Rulebook) -> Page:
     """Rows of (value, customers), the most frequent first; one of (None, customers) without `by`. Raises
     BadParameter."""
-    source, values = "customer_facets f", list(filters.values)
     if by is None:
-        return Page(f"SELECT NULL AS value, count(*) AS customers FROM {source} WHERE {filters.sql}", values)
+        return Page(
+            f"SELECT NULL AS value, count(*) AS customers FROM customer_facets f WHERE {filters.sql}", filters.values
+        )
     if by.startswith("tag:"):
-        values.append(_stored_tags(by, rulebook))
-        values_of = f"SELECT split_part(one, ':', 2) AS one FROM unnest(f.tags) AS one WHERE one = ANY (${len(values)})"
-        source, value = f"{source} LEFT JOIN LATERAL ({values_of}) t ON true", "t.one"
-    elif by == "interest":
-        source, value = f"{source} LEFT JOIN LATERAL unnest(f.interests) AS t (one) ON true", "t.one"
-    elif by in GROUPS:
-        value = f"f.{by}"
-    else:
+        return _counting_tag(filters, by.removeprefix("tag:"), rulebook)
+    if by not in GROUPS:
         raise BadParameter("by", f"One of {', '.join(GROUPS)}, tag:NAME.")
+    source, number = "customer_facets f", f"f.{by}"
+    if by == INTEREST:
+        source, number = f"{source} LEFT JOIN LATERAL unnest(f.interests) AS t (one) ON true", "t.one"
     return Page(
-        f"""SELECT {value} AS value, count(*) AS customers FROM {source} WHERE {filters.sql}
-            GROUP BY 1 ORDER BY customers DESC, value""",
-        values,
+        f"""SELECT named.value, counted.customers
+            FROM (SELECT {number} AS number, count(*) AS customers FROM {source} WHERE {filters.sql} GROUP BY 1) counted
+                 LEFT JOIN facet_values named ON (named.facet, named.number) = ('{by}', counted.number)
+            ORDER BY customers DESC, value""",
+        filters.values,
     )
 
 
-def _stored_tags(by: str, rulebook: Rulebook) -> list[str]:
-    name = by.removeprefix("tag:")
-    found = [
-        f"{tag.family}.{tag.name}:{value}"
-        for tag in rulebook.tags
-        if name in (tag.name, f"{tag.family}.{tag.name}")
+def _counting_tag(filters: Filters, name: str, rulebook: Rulebook) -> Page:
+    bound = Bound(list(filters.values))
+    tag = _tag_named(name, rulebook)
+    whens = [
+        f"WHEN {any_tag([f'{tag.family}.{tag.name}:{value}'], bound)} THEN {bound(value, 'text')}"
         for value in tag.values
     ]
+    return Page(
+        f"""SELECT CASE {" ".join(whens)} END AS value, count(*) AS customers
+            FROM customer_facets f WHERE {filters.sql} GROUP BY 1 ORDER BY customers DESC, value""",
+        bound.values,
+    )
+
+
+def _tag_named(name: str, rulebook: Rulebook) -> Tag:
+    found = [tag for tag in rulebook.tags if name in (tag.name, f"{tag.family}.{tag.name}")]
     if not found:
         raise BadParameter("by", f"The tags are {', '.join(sorted(tag.name for tag in rulebook.tags))}.")
-    return found
+    if len(found) > 1:
+        raise BadParameter("by", f"Say which: {', '.join(f'tag:{tag.family}.{tag.name}' for tag in found)}.")
+    return found[0]

@@ -1,8 +1,9 @@
 """Checking stored customers: each against its own interactions, folded and classified again as it was."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import asyncpg
 import numpy as np
@@ -26,7 +27,7 @@ from tierwise_scoring.difference import (
     moment_difference,
     result_difference,
 )
-from tierwise_scoring.facets import Facets, facets_of
+from tierwise_scoring.facets import Facets, facets_of, read_facets
 from tierwise_scoring.measures import Measures, measures_of
 
 COLUMNS = "id, ledger, attributes, result, rulebook_id, cuts, first_seen, last_seen, classified_at, sequence"
@@ -65,10 +66,7 @@ async def check(
     another rulebook or another day is no repair.
     """
     tx = await driver_connection(connection)
-    found = await tx.fetch(
-        "SELECT * FROM customer_facets WHERE customer_id = ANY($1::bigint[])", [row["id"] for row in rows]
-    )
-    facets = {row["customer_id"]: row for row in found}
+    facets = await read_facets(tx, [row["id"] for row in rows])
     by_rulebook: defaultdict[tuple[int, int | None], list[asyncpg.Record]] = defaultdict(list)
     for row in rows:
         by_rulebook[row["rulebook_id"], row["cuts"]].append(row)
@@ -101,7 +99,7 @@ def _classified(rows: Sequence[asyncpg.Record], refolded: Refolded, rulebook: Ru
 
 def _differences(
     row: asyncpg.Record,
-    facets: asyncpg.Record | None,
+    facets: Mapping[str, Any] | None,
     index: int,
     refolded: Refolded,
     after: Classifications,

@@ -5,7 +5,6 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-import asyncpg
 import msgspec
 import numpy as np
 
@@ -90,9 +89,8 @@ def result_difference(stored: bytes, right: np.void, rulebook: Rulebook) -> str 
     return ", ".join(name for name in names if held[name].tobytes() != right[name].tobytes())
 
 
-def facets_difference(stored: asyncpg.Record | None, right: Mapping[str, Any]) -> str | None:
+def facets_difference(stored: Mapping[str, Any] | None, right: Mapping[str, Any]) -> str | None:
     """The columns."""
     if stored is None:
         return "missing"
-    held: dict[str, Any] = dict(stored)
-    return ", ".join(name for name, value in right.items() if held[name] != value) or None
+    return ", ".join(name for name, value in right.items() if stored[name] != value) or None

@@ -1,13 +1,14 @@
 """Facets: what lists, counts and statistics read, one narrow row a customer beside the classification."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import asyncpg
 import numpy as np
 import numpy.typing as npt
 
+from tierwise.db.facets import INTEREST, NAMED, TAG, TEXTS, UNKNOWN, Value, bits_of, numbers_in, numbers_of
 from tierwise.domain.attribute_values.age import AGE_GROUP, BIRTH_YEAR, aged
 from tierwise.domain.attributes import Attributes, value_of
 from tierwise.domain.rulebook import Rulebook
@@ -40,7 +41,7 @@ class Facets(NamedTuple):
     tier: str
     intent: str
     stage: str
-    tags: list[str]
+    tags: tuple[str, ...]
     region: str | None
     city_tier: str | None
     age_group: str | None
@@ -61,7 +62,7 @@ def facets_of(result: np.void, held: Attributes, rulebook: Rulebook, today: int)
         rulebook.tier_names[result["tier"]],
         rulebook.level_names[result["level"]],
         rulebook.stage_names[result["stage"]],
-        sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)),
+        tuple(sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook))),
         **shown,
     )
 
@@ -94,25 +95,67 @@ async def write_facets(
     tx: asyncpg.Connection, ids: Sequence[int], facets: Mapping[int, Facets], measures: Measures
 ) -> None:
     """`facets`: by the place of the customer in `ids`, of those whose facets are to be written; of the others only the
-    measures are. The customers' rows are there already: first and last seen are theirs."""
+    measures are. The customers' rows are there already, and locked: first and last seen are theirs."""
+    numbers = await numbers_of(tx, _values(facets.values(), measures))
     if facets:
         places = sorted(facets)
-        columns = dict(zip(Facets._fields, zip(*(facets[place] for place in places), strict=True), strict=True))
-        tags = [",".join(names) for names in columns.pop("tags")]
-        rows = [list(values) for values in columns.values()]
-        await tx.execute(_UPSERT, [ids[place] for place in places], *measures.arrays(places), tags, *rows)
+        written = [facets[place] for place in places]
+        texts = [[numbers.get((name, getattr(one, name)), UNKNOWN) for one in written] for name in _COLUMNS]
+        ids_of = [ids[place] for place in places]
+        await tx.execute(_UPSERT, ids_of, *measures.arrays(places, numbers), _tag_bits(written, numbers), *texts)
     others = [place for place in range(len(ids)) if place not in facets]
     if others:
-        await tx.execute(_UPDATE, [ids[place] for place in others], *measures.arrays(others))
+        await tx.execute(_UPDATE, [ids[place] for place in others], *measures.arrays(others, numbers))
+
+
+_COLUMNS: Final = [name for name in Facets._fields if name != "tags"]
+
+
+def _values(facets: Iterable[Facets], measures: Measures) -> set[Value]:
+    values: set[Value] = set(measures.values())
+    columns: Iterable[tuple[Any, ...]] = zip(*facets, strict=True)
+    for name, column in zip(Facets._fields, columns, strict=False):
+        if name == "tags":
+            values.update((TAG, tag) for tag in {tag for tags in set(column) for tag in tags})
+        else:
+            values.update((name, value) for value in set(column) if value is not None)
+    return values
+
+
+def _tag_bits(facets: Sequence[Facets], numbers: Mapping[Value, int]) -> list[bytes]:
+    made: dict[tuple[str, ...], bytes] = {}
+    for one in facets:
+        if one.tags not in made:
+            made[one.tags] = bits_of(numbers[TAG, tag] for tag in one.tags)
+    return [made[one.tags] for one in facets]
+
+
+async def read_facets(tx: asyncpg.Connection, ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    """By customer what is stored, the columns of Facets and Measures. A number that stands for nothing: itself."""
+    rows = await tx.fetch("SELECT * FROM customer_facets WHERE customer_id = ANY($1::bigint[])", ids)
+    numbers = {(name, row[name]) for row in rows for name in TEXTS}
+    for row in rows:
+        numbers.update((TAG, number) for number in numbers_in(row["tags"]))
+        numbers.update((INTEREST, number) for number in row["interests"])
+    named = await tx.fetch(NAMED, [facet for facet, _ in numbers], [number for _, number in numbers])
+    names: dict[tuple[str, int], Any] = {(facet, number): value for facet, number, value in named}
+
+    def read(row: asyncpg.Record) -> dict[str, Any]:
+        texts = {name: names.get((name, row[name]), row[name] or None) for name in TEXTS}
+        tags = tuple(sorted(str(names.get((TAG, number), number)) for number in numbers_in(row["tags"])))
+        interests = sorted(str(names.get((INTEREST, number), number)) for number in row["interests"])
+        return {**dict(row), **texts, "tags": tags, "interests": interests}
+
+    return {row["customer_id"]: read(row) for row in rows}
 
 
 _MEASURES: Final = "score, tier_score, preferred_channel, orders, amount, interests, first_seen, last_seen"
-_FACETS: Final = ", ".join(name for name in Facets._fields if name != "tags")
-_IN: Final = "$1::bigint[], $2::smallint[], $3::smallint[], $4::text[], $5::int[], $6::bigint[], $7::text[]"
-_IN_TEXTS: Final = "".join(f", ${number}::text[]" for number in range(8, 8 + len(Facets._fields)))
+_FACETS: Final = ", ".join(_COLUMNS)
+_IN: Final = "$1::bigint[], $2::smallint[], $3::smallint[], $4::int[], $5::int[], $6::bigint[], $7::text[]"
+_IN_FACETS: Final = ", $8::bytea[]" + "".join(f", ${number}::int[]" for number in range(9, 9 + len(_COLUMNS)))
 _NEW: Final = "id, score, tier_score, preferred_channel, orders, amount, interests"
 _MEASURED: Final = """new.score, new.tier_score, new.preferred_channel, new.orders, new.amount,
-                      string_to_array(new.interests, chr(31)), held.first_seen, held.last_seen"""
+                      string_to_array(new.interests, ',')::int[], held.first_seen, held.last_seen"""
 
 
 def _of(alias: str, names: str) -> str:
@@ -121,8 +164,8 @@ def _of(alias: str, names: str) -> str:
 
 _UPSERT: Final = f"""
     INSERT INTO customer_facets (customer_id, {_MEASURES}, tags, {_FACETS})
-    SELECT new.id, {_MEASURED}, string_to_array(new.tags, ','), {_of("new", _FACETS)}
-    FROM unnest({_IN}{_IN_TEXTS}) AS new ({_NEW}, tags, {_FACETS}) JOIN customers AS held ON held.id = new.id
+    SELECT new.id, {_MEASURED}, new.tags, {_of("new", _FACETS)}
+    FROM unnest({_IN}{_IN_FACETS}) AS new ({_NEW}, tags, {_FACETS}) JOIN customers AS held ON held.id = new.id
     ON CONFLICT (customer_id) DO UPDATE
     SET ({_MEASURES}, tags, {_FACETS}) = ROW ({_of("excluded", f"{_MEASURES}, tags, {_FACETS}")})"""
 _UPDATE: Final = f"""

@@ -1,11 +1,12 @@
 """Measures: what of a customer may change with every interaction, for sorting, ranges and sums."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from tierwise.db.facets import INTEREST, UNKNOWN, Value
 from tierwise.domain.attributes import Attributes, value_of
 from tierwise.domain.dynamic_signals import INTEREST_NAMES
 from tierwise.domain.interaction import CHANNELS
@@ -14,7 +15,7 @@ from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.book import activity_name
 from tierwise.domain.view import PREFERRED_CHANNEL_DAYS
 
-INTERESTS_BETWEEN = "\x1f"
+PREFERRED_CHANNEL = "preferred_channel"
 _PURCHASE = signal_id("purchase")
 _ORDERS_MAX = 2**31 - 1
 _ACTIVE = np.array([signal_id(activity_name(channel, active=True)) for channel in CHANNELS])
@@ -31,10 +32,22 @@ class Measures(NamedTuple):
     amount: Ints
     interests: list[list[str]]
 
-    def arrays(self, places: Sequence[int]) -> list[list[Any]]:
-        """Of the customers at these places, each column as a statement takes it."""
-        columns = [column[places].tolist() for column in self[:-1]]
-        return [*columns, [INTERESTS_BETWEEN.join(self.interests[place]) for place in places]]
+    def values(self) -> Iterator[Value]:
+        """What is stored as numbers, some of it more than once."""
+        for channel in {*self.preferred_channel.tolist()} - {None}:
+            yield PREFERRED_CHANNEL, channel
+        for interests in self.interests:
+            for name in interests:
+                yield INTEREST, name
+
+    def arrays(self, places: Sequence[int], numbers: Mapping[Value, int]) -> list[list[Any]]:
+        """Of the customers at these places, each column as a statement takes it: interests as numbers with commas."""
+        score, tier_score, orders, amount = (
+            column[places].tolist() for column in (self.score, self.tier_score, self.orders, self.amount)
+        )
+        channels = [numbers.get((PREFERRED_CHANNEL, name), UNKNOWN) for name in self.preferred_channel[places]]
+        interests = [",".join([str(numbers[INTEREST, name]) for name in self.interests[place]]) for place in places]
+        return [score, tier_score, channels, orders, amount, interests]
 
     def row(self, place: int) -> dict[str, Any]:
         """One customer's, by column."""

@@ -22,11 +22,14 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
+
+from tierwise.db.facets import ATTRIBUTES
 
 metadata = MetaData(
     naming_convention={
@@ -169,39 +172,34 @@ customers = Table(
     postgresql_with={"fillfactor": "75"},  # room for HOT updates: no index on what changes
 )
 
+facet_values = Table(
+    "facet_values",
+    metadata,
+    # What the numbers in customer_facets stand for: tierwise.db.facets.
+    Column("facet", Text, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("value", Text, nullable=False),
+    PrimaryKeyConstraint("facet", "number"),
+    UniqueConstraint("facet", "value"),
+)
+
 customer_facets = Table(
     "customer_facets",
     metadata,
-    # What lists, counts and statistics read. The columns down to `tags` are written only when one of them changes;
-    # those after it may change with every interaction, and have no index, so that their updates are HOT.
+    # What lists, counts and statistics read: all of it, for no index would bear being written as often. So it is
+    # narrow, and without nulls, whose rows are slower to take apart. Texts are numbers of facet_values, 0 where they
+    # are not known; what is asked for most comes first.
     Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
-    Column("tier", Text, nullable=False),
-    Column("intent", Text, nullable=False),
-    Column("stage", Text, nullable=False),
-    Column("region", Text),  # attributes, where they are short texts
-    Column("city_tier", Text),
-    Column("age_group", Text),
-    Column("gender", Text),
-    Column("occupation", Text),
-    Column("industry", Text),
-    Column("company_size", Text),
-    Column("customer_type", Text),
-    Column("owner", Text),
-    Column("first_touch", Text),
-    Column("last_touch", Text),
-    Column("tags", ARRAY(Text), nullable=False),  # 'family.name:value'
-    Column("interests", ARRAY(Text), nullable=False, server_default=text("'{}'")),
-    Column("preferred_channel", Text),
-    Column("score", SmallInteger, nullable=False, server_default=text("0")),  # of intent, tenths
-    Column("tier_score", SmallInteger, nullable=False, server_default=text("0")),  # hundredths
-    Column("orders", Integer, nullable=False, server_default=text("0")),
-    Column("amount", BigInteger, nullable=False, server_default=text("0")),  # of the orders, minor units
-    _time("first_seen", now=True),
-    _time("last_seen", now=True),
-    Index("ix_customer_facets_tier", "tier", "customer_id"),
-    Index("ix_customer_facets_intent", "intent", "customer_id"),
-    Index("ix_customer_facets_stage", "stage", "customer_id"),
-    Index("ix_customer_facets_tags", "tags", postgresql_using="gin"),
+    _time("first_seen"),
+    _time("last_seen"),
+    Column("amount", BigInteger, nullable=False),  # of the orders, minor units
+    Column("orders", Integer, nullable=False),
+    Column("score", SmallInteger, nullable=False),  # of intent, tenths
+    Column("tier_score", SmallInteger, nullable=False),  # hundredths
+    *(Column(name, SmallInteger, nullable=False) for name in ("tier", "intent", "stage", "preferred_channel")),
+    *(Column(name, Integer, nullable=False) for name in ATTRIBUTES),
+    Column("tags", LargeBinary, nullable=False),  # tierwise.db.facets.bits_of
+    Column("interests", ARRAY(Integer), nullable=False),
     postgresql_with={"fillfactor": "80"},
 )
 
@@ -224,6 +222,54 @@ identifiers = Table(
     Column("kind", Text, nullable=False),
     Column("ciphertext", LargeBinary, nullable=False),
     Index("ix_identifiers_customer_id", "customer_id"),
+)
+
+rulings = Table(
+    "rulings",
+    metadata,
+    # What people decided of who is who: tierwise.domain.ruling.
+    Column("key", Hash128, primary_key=True),
+    Column("number", BigInteger, Identity(), nullable=False, unique=True),  # in the order of their coming
+    Column("id", Text, nullable=False),
+    Column("ruling", Text, nullable=False),  # split, block, unblock, erase
+    Column("author", Text, nullable=False),
+    _time("at"),
+    Column("reason", LargeBinary),  # sealed
+    Column("customer_id", BigInteger),  # whom it was said of, as the id was then
+    Column("kind", Text),  # of the identifier that is blocked or unblocked,
+    Column("ciphertext", LargeBinary),  # and its value
+    _time("recorded_at", now=True),
+)
+
+ruled_identifiers = Table(
+    "ruled_identifiers",
+    metadata,
+    # What each ruling says of each identifier: tierwise.domain.ties.Word.
+    Column("hash", Hash128, nullable=False),
+    Column("key", Hash128, nullable=False),  # of the ruling
+    Column("ruling", Text, nullable=False),
+    Column("side", SmallInteger, nullable=False),
+    _time("at"),
+    PrimaryKeyConstraint("hash", "key"),
+    Index("ix_ruled_identifiers_key", "key"),
+)
+
+mentions = Table(
+    "mentions",
+    metadata,
+    # Who has interactions that name an identifier which, by a ruling, is not theirs. Some may have none any more.
+    Column("hash", Hash128, nullable=False),
+    Column("customer_id", BigInteger, nullable=False),  # as in interactions
+    Column("kind", Text, nullable=False),
+    Column("ciphertext", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("hash", "customer_id"),
+)
+
+erased_customers = Table(
+    "erased_customers",
+    metadata,
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),
+    _time("erased_at", now=True),
 )
 
 interaction_keys = Table(
@@ -256,10 +302,44 @@ interactions = Table(
     Column("channel", Text, nullable=False),
     Column("type", Text, nullable=False),
     _time("received"),
-    Column("identifiers", ARRAY(Hash128), nullable=False),
+    Column("identifiers", ARRAY(Hash128), nullable=False),  # the strongest first
     Column("body", LargeBinary, nullable=False),  # tierwise.db.bodies: attributes, properties; personal values sealed
+    Column("amount", BigInteger),  # of a purchase or refund that counts, ten-thousandths of its currency; none: other
+    Column("currency", Text),  # of the amount; none: the base currency
+    Column("links", Boolean, nullable=False, server_default=text("true")),  # else the first identifier says whose it is
     PrimaryKeyConstraint("customer_id", "time", "key"),
     Index("ix_interactions_batch_id", "batch_id", "customer_id", postgresql_where=text("batch_id <> 0")),
+    Index(
+        "ix_interactions_amount",
+        "time",
+        postgresql_include=["customer_id", "type", "amount", "currency"],
+        postgresql_where=text("amount IS NOT NULL"),
+    ),
+)
+
+_ACTIVITY = (
+    # How many interactions that count began in a quarter of an hour, by channel; purchases and refunds apart.
+    ("quarter", Integer),  # quarters of an hour since 1970 UTC: no time zone has a midnight within one
+    ("channel", Text),
+    ("sale", Text),  # purchase, refund; empty: another
+    ("currency", Text),  # of the amount; empty: the base currency
+    ("count", BigInteger),
+    ("amount", BigInteger),  # ten-thousandths of the currency
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    *(Column(name, type_, nullable=False) for name, type_ in _ACTIVITY),
+    PrimaryKeyConstraint("quarter", "channel", "sale", "currency"),
+    postgresql_with={"fillfactor": "75"},
+)
+
+activity_news = Table(
+    "activity_news",
+    metadata,
+    # What came to `activity`, or left it, and is not added up yet: workers add rows here and wait for nobody.
+    *(Column(name, type_, nullable=False) for name, type_ in _ACTIVITY),
 )
 
 changes = Table(
@@ -271,16 +351,16 @@ changes = Table(
     Column("id", BigInteger, Identity(), nullable=False),
     Column("xid", Xid8, nullable=False, server_default=text("pg_current_xact_id()")),
     Column("shard", SmallInteger, nullable=False),
-    Column("aspect", Text, nullable=False),  # tier, intent, lifecycle, tag:FAMILY.NAME or merge
+    Column("aspect", Text, nullable=False),  # tier, intent, lifecycle, tag:FAMILY.NAME, merge, split, erase
     Column("from", Text),
     Column("to", Text),
     Column("score", Integer),  # tenths; of the aspects tier and intent
-    Column("merged", BigInteger),  # the losing customer, of the aspect merge
+    Column("merged", BigInteger),  # the other customer, of the aspects merge and split
     _time("at"),
     _time("recorded_at", now=True),
     Column("rulebook_id", Integer, nullable=False),
     Column("cuts", Integer),  # as in customers
-    Column("cause", Text, nullable=False),  # interaction, time, import, release, cuts, merge, override
+    Column("cause", Text, nullable=False),  # interaction, time, import, release, cuts, override, or a ruling
     Column("interaction", Text),
     Column("source_id", Integer),
     Column("reasons", LargeBinary, nullable=False),  # tierwise.domain.change: the largest parts, packed
@@ -289,6 +369,7 @@ changes = Table(
     Index("ix_changes_shard_xid", "shard", "xid", "id"),
     Index("ix_changes_shard_id", "shard", "id"),
     Index("ix_changes_recorded_at", "recorded_at", postgresql_using="brin"),  # rows come in its order: it is tiny
+    Index("ix_changes_lifecycle", "customer_id", "to", postgresql_where=text("aspect = 'lifecycle'")),
 )
 
 dead_letters = Table(

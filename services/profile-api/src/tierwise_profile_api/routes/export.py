@@ -14,9 +14,10 @@ from tierwise_profile_api.audit import personal_data_left
 from tierwise_profile_api.authenticate import EXPORT, documented, holding
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.documents import problems
+from tierwise_profile_api.facet_names import FacetNames
 from tierwise_profile_api.filters import Asked, Filters, read_filters
 from tierwise_profile_api.finding import Page, page
-from tierwise_profile_api.flat import as_csv, flat_page
+from tierwise_profile_api.flat import as_csv, flat_page, named
 from tierwise_profile_api.parameters import BadParameter, known_parameters
 from tierwise_profile_api.positions import POSITIONS_HEADER, positions_header
 from tierwise_profile_api.reads import Row
@@ -61,7 +62,7 @@ async def export_customers(
     ] = "ndjson",
     after: Annotated[
         str | None,
-        Query(max_length=15, description="Go on after this customer's id.", examples=["c_8f2kq1z7m4x0t"]),
+        Query(max_length=15, description="Go on after this customer's id.", examples=["c_e2rp2eapcnax1"]),
     ] = None,
 ) -> StreamingResponse:
     """Takes no lock and no long transaction, and as much memory however many customers there are."""
@@ -73,7 +74,9 @@ async def export_customers(
         raise BadParameter("after", "This is no customer's id; ids are 15 characters and begin with c_.")
     if format_ == "csv":
         flat = _pages(source, lambda last: flat_page(filters, last, FLAT_PAGE), "customer_id", number, FLAT_PAGE)
-        return StreamingResponse(await _begun(_table(flat)), media_type="text/csv; charset=utf-8", headers=headers)
+        return StreamingResponse(
+            await _begun(_table(flat, FacetNames(source.reads))), media_type="text/csv; charset=utf-8", headers=headers
+        )
     await personal_data_left(request, reader, [None])
     pages = _pages(source, lambda last: _views_page(filters, last), "id", number, PAGE)
     lines = _lines(pages, source, reader)
@@ -105,10 +108,10 @@ async def _lines(pages: Pages, source: Backend, reader: Reader) -> AsyncIterator
         yield _encoder.encode_lines([await view(row, source, reader) for row in rows])
 
 
-async def _table(pages: Pages) -> AsyncIterator[bytes]:
+async def _table(pages: Pages, names: FacetNames) -> AsyncIterator[bytes]:
     heading = True
     async for rows in pages:
-        yield as_csv(rows, heading=heading)
+        yield as_csv(await named(rows, names), heading=heading)
         heading = False
 
 

@@ -44,42 +44,66 @@ def upgrade() -> None:
         sa.Column("quiet", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "sequence", name="pk_changes"),
     )
+    op.create_index(
+        "ix_changes_lifecycle",
+        "changes",
+        ["customer_id", "to"],
+        unique=False,
+        postgresql_where=sa.text("aspect = 'lifecycle'"),
+    )
     op.create_index("ix_changes_recorded_at", "changes", ["recorded_at"], unique=False, postgresql_using="brin")
     op.create_index("ix_changes_shard_id", "changes", ["shard", "id"], unique=False)
     op.create_index("ix_changes_shard_xid", "changes", ["shard", "xid", "id"], unique=False)
+    for name in ("activity", "activity_news"):
+        key = ("quarter", "channel", "sale", "currency")
+        op.create_table(
+            name,
+            sa.Column("quarter", sa.Integer(), nullable=False),
+            sa.Column("channel", sa.Text(), nullable=False),
+            sa.Column("sale", sa.Text(), nullable=False),
+            sa.Column("currency", sa.Text(), nullable=False),
+            sa.Column("count", sa.BigInteger(), nullable=False),
+            sa.Column("amount", sa.BigInteger(), nullable=False),
+            *([sa.PrimaryKeyConstraint(*key, name="pk_activity")] if name == "activity" else []),
+            postgresql_with={"fillfactor": "75"} if name == "activity" else {},
+        )
+    op.create_table(
+        "facet_values",
+        sa.Column("facet", sa.Text(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("facet", "number", name="pk_facet_values"),
+        sa.UniqueConstraint("facet", "value", name="uq_facet_values_facet_value"),
+    )
     op.create_table(
         "customer_facets",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("tier", sa.Text(), nullable=False),
-        sa.Column("intent", sa.Text(), nullable=False),
-        sa.Column("stage", sa.Text(), nullable=False),
-        sa.Column("region", sa.Text(), nullable=True),
-        sa.Column("city_tier", sa.Text(), nullable=True),
-        sa.Column("age_group", sa.Text(), nullable=True),
-        sa.Column("gender", sa.Text(), nullable=True),
-        sa.Column("occupation", sa.Text(), nullable=True),
-        sa.Column("industry", sa.Text(), nullable=True),
-        sa.Column("company_size", sa.Text(), nullable=True),
-        sa.Column("customer_type", sa.Text(), nullable=True),
-        sa.Column("owner", sa.Text(), nullable=True),
-        sa.Column("first_touch", sa.Text(), nullable=True),
-        sa.Column("last_touch", sa.Text(), nullable=True),
-        sa.Column("tags", postgresql.ARRAY(sa.Text()), nullable=False),
-        sa.Column("interests", postgresql.ARRAY(sa.Text()), server_default=sa.text("'{}'"), nullable=False),
-        sa.Column("preferred_channel", sa.Text(), nullable=True),
-        sa.Column("score", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("tier_score", sa.SmallInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("orders", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("amount", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
-        sa.Column("first_seen", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("last_seen", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("orders", sa.Integer(), nullable=False),
+        sa.Column("score", sa.SmallInteger(), nullable=False),
+        sa.Column("tier_score", sa.SmallInteger(), nullable=False),
+        sa.Column("tier", sa.SmallInteger(), nullable=False),
+        sa.Column("intent", sa.SmallInteger(), nullable=False),
+        sa.Column("stage", sa.SmallInteger(), nullable=False),
+        sa.Column("preferred_channel", sa.SmallInteger(), nullable=False),
+        sa.Column("region", sa.Integer(), nullable=False),
+        sa.Column("industry", sa.Integer(), nullable=False),
+        sa.Column("first_touch", sa.Integer(), nullable=False),
+        sa.Column("last_touch", sa.Integer(), nullable=False),
+        sa.Column("city_tier", sa.Integer(), nullable=False),
+        sa.Column("age_group", sa.Integer(), nullable=False),
+        sa.Column("gender", sa.Integer(), nullable=False),
+        sa.Column("occupation", sa.Integer(), nullable=False),
+        sa.Column("company_size", sa.Integer(), nullable=False),
+        sa.Column("customer_type", sa.Integer(), nullable=False),
+        sa.Column("owner", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.LargeBinary(), nullable=False),
+        sa.Column("interests", postgresql.ARRAY(sa.Integer()), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name="pk_customer_facets"),
         postgresql_with={"fillfactor": "80"},
     )
-    op.create_index("ix_customer_facets_intent", "customer_facets", ["intent", "customer_id"], unique=False)
-    op.create_index("ix_customer_facets_stage", "customer_facets", ["stage", "customer_id"], unique=False)
-    op.create_index("ix_customer_facets_tags", "customer_facets", ["tags"], unique=False, postgresql_using="gin")
-    op.create_index("ix_customer_facets_tier", "customer_facets", ["tier", "customer_id"], unique=False)
     op.create_table(
         "customers",
         sa.Column("id", sa.BigInteger(), autoincrement=False, nullable=False),
@@ -133,6 +157,46 @@ def upgrade() -> None:
     )
     op.create_index("ix_identifiers_customer_id", "identifiers", ["customer_id"], unique=False)
     op.create_table(
+        "rulings",
+        sa.Column("key", Hash128(), nullable=False),
+        sa.Column("number", sa.BigInteger(), sa.Identity(), nullable=False),
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("ruling", sa.Text(), nullable=False),
+        sa.Column("author", sa.Text(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("reason", sa.LargeBinary(), nullable=True),
+        sa.Column("customer_id", sa.BigInteger(), nullable=True),
+        sa.Column("kind", sa.Text(), nullable=True),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=True),
+        sa.Column("recorded_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("key", name="pk_rulings"),
+        sa.UniqueConstraint("number", name="uq_rulings_number"),
+    )
+    op.create_table(
+        "ruled_identifiers",
+        sa.Column("hash", Hash128(), nullable=False),
+        sa.Column("key", Hash128(), nullable=False),
+        sa.Column("ruling", sa.Text(), nullable=False),
+        sa.Column("side", sa.SmallInteger(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("hash", "key", name="pk_ruled_identifiers"),
+    )
+    op.create_index("ix_ruled_identifiers_key", "ruled_identifiers", ["key"], unique=False)
+    op.create_table(
+        "mentions",
+        sa.Column("hash", Hash128(), nullable=False),
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("ciphertext", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("hash", "customer_id", name="pk_mentions"),
+    )
+    op.create_table(
+        "erased_customers",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("erased_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name="pk_erased_customers"),
+    )
+    op.create_table(
         "interaction_keys",
         sa.Column("key", Hash128(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False),
@@ -152,7 +216,18 @@ def upgrade() -> None:
         sa.Column("received", sa.DateTime(timezone=True), nullable=False),
         sa.Column("identifiers", postgresql.ARRAY(Hash128()), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=True),
+        sa.Column("currency", sa.Text(), nullable=True),
+        sa.Column("links", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "time", "key", name="pk_interactions"),
+    )
+    op.create_index(
+        "ix_interactions_amount",
+        "interactions",
+        ["time"],
+        unique=False,
+        postgresql_include=["customer_id", "type", "amount", "currency"],
+        postgresql_where=sa.text("amount IS NOT NULL"),
     )
     op.create_index(
         "ix_interactions_batch_id",
