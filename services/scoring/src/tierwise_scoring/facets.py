@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import asyncpg
@@ -62,9 +63,16 @@ def facets_of(result: np.void, held: Attributes, rulebook: Rulebook, today: int)
         rulebook.tier_names[result["tier"]],
         rulebook.level_names[result["level"]],
         rulebook.stage_names[result["stage"]],
-        tuple(sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook))),
+        _tags(result["tags"].tobytes(), rulebook),
         **shown,
     )
+
+
+@lru_cache(maxsize=4_096)  # many customers have the same
+def _tags(codes: bytes, rulebook: Rulebook) -> tuple[str, ...]:
+    result = np.zeros(1, rulebook.result)[0]
+    result["tags"] = np.frombuffer(codes, result["tags"].dtype)
+    return tuple(sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)))
 
 
 _NOTHING: Final[dict[str, str | None]] = dict.fromkeys(ATTRIBUTES)
@@ -79,7 +87,12 @@ def _attributes(held: Attributes, today: int) -> dict[str, str | None]:
 
 
 def _short(value: Any) -> str | None:
-    return value if isinstance(value, str) and _SHORT.fullmatch(value) else None
+    return value if isinstance(value, str) and _is_short(value) else None
+
+
+@lru_cache(maxsize=4_096)
+def _is_short(text: str) -> bool:
+    return _SHORT.fullmatch(text) is not None
 
 
 def facets_moved(before: npt.NDArray[np.void], after: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:

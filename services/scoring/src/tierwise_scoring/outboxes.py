@@ -20,6 +20,9 @@ from tierwise.stream.port import Outgoing
 from tierwise_scoring.relay import Window
 
 
+_encode = msgspec.json.Encoder().encode
+
+
 class ChangesOutbox:
     """`changes`, by shard of customers; the quiet ones are passed over."""
 
@@ -45,12 +48,10 @@ class ChangesOutbox:
             last_id,
             limit,
         )
-        records = []
-        for row in rows:
-            if not row["quiet"]:
-                change = StoredChange(*row[2:])  # selected in the order of its fields
-                rulebook = await self._rulebooks.get(connection, change.rulebook_id)
-                records.append(_event(change, msgspec.json.encode(published(change, rulebook))))
+        loud = [StoredChange(*row[2:]) for row in rows if not row["quiet"]]  # selected in the order of its fields
+        named = {change.rulebook_id for change in loud}
+        rulebooks = {number: await self._rulebooks.get(connection, number) for number in named}
+        records = [_event(change, _encode(published(change, rulebooks[change.rulebook_id]))) for change in loud]
         return records, rows[-1]["id"] if rows else None
 
 

@@ -4,6 +4,7 @@ Sums are integers, and everything else is elementwise, so that a customer's resu
 the batch: the same ledger gives the same bytes, alone or among thousands.
 """
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -79,15 +80,19 @@ def classify_history(history: History, ledgers: Ledgers, rulebook: Rulebook) -> 
 def attribute_columns(customers: Sequence[Attributes], rulebook: Rulebook) -> dict[str, Column]:
     """The attributes that the rulebook names and those that they follow from, as columns; None where a customer has
     none, or a list, which no rule can compare. And OVERRIDES."""
-    given: dict[str, list[Any]] = {}
+    given: defaultdict[str, list[Any]] = defaultdict(lambda: [None] * len(customers))
     names = frozenset((*rulebook.attributes, *age.needed(rulebook.attributes)))
     for index, held in enumerate(customers):
-        for name in held.keys() & names if held else ():
-            value = value_of(held, name)
-            if type(value) not in _NESTED:
-                given.setdefault(name, [None] * len(customers))[index] = value
-        if held and (overrides := override.overrides_of(held)):
-            given.setdefault(OVERRIDES, [None] * len(customers))[index] = overrides
+        overridden = False
+        for name in held:
+            if name in names:
+                value = value_of(held, name)
+                if type(value) not in _NESTED:
+                    given[name][index] = value
+            elif name.startswith(override.PREFIX):
+                overridden = True
+        if overridden and (overrides := override.overrides_of(held)):
+            given[OVERRIDES][index] = overrides
     unknown = np.broadcast_to(np.array(None, object), len(customers))
     columns: dict[str, Column] = dict.fromkeys((*names, OVERRIDES), unknown)
     for name, values in given.items():

@@ -6,7 +6,7 @@ so that a new secret key means a few rows to write again, not every customer.
 
 import os
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -46,11 +46,9 @@ class Vault:
         self._identifiers = data_keys["identifiers"]
         self._keys = data_keys["keys"]
         self._sealing = AESGCM(data_keys["sealing"])
-        self._cached_hash = lru_cache(_CACHED_HASHES)(self._identifier_hash)
-
-    def identifier_hash(self, kind: str, value: str) -> bytes:
-        """16 bytes by which an identifier is found; without the data key nothing can be tried against them."""
-        return self._cached_hash(kind, value)
+        self.identifier_hash: Callable[[str, str], bytes] = lru_cache(_CACHED_HASHES)(self._identifier_hash)
+        """Of kind and value 16 bytes by which an identifier is found; without the data key nothing can be tried
+        against them."""
 
     def key_hash(self, secret: str) -> bytes:
         """32 bytes by which a write or read key is known."""
@@ -110,6 +108,30 @@ def secret_keys(settings: Settings) -> Sequence[str]:
             f"service: {MAKE_ONE}"
         )
     return given
+
+
+def secret_key_ids(settings: Settings) -> list[str]:
+    """Names of the secret keys that are here, by which nobody can tell the keys themselves; none is made. Raises
+    VaultError: one is too short."""
+    if settings.database_url is None and not settings.secret_key and not (settings.data_dir / "secret.key").exists():
+        return []
+    return [_key_id(secret) for secret in secret_keys(settings)]
+
+
+async def secret_key_id(connection: AsyncConnection, settings: Settings) -> str:
+    """Of the secret key that opens this database. Raises VaultError."""
+    found = await _wrapped(connection)
+    for secret in secret_keys(settings):
+        try:
+            _open(_wrapping_key(secret), found["sealing"], b"sealing")
+        except NotSealedHere:
+            continue
+        return _key_id(secret)
+    raise VaultError("TIERWISE_SECRET_KEY is not the one that this database was made with")
+
+
+def _key_id(secret: str) -> str:
+    return HKDF(SHA256(), length=8, salt=None, info=b"tierwise secret key id").derive(secret.encode()).hex()
 
 
 def _kept_secret(path: Path) -> str:

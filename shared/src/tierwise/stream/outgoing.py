@@ -10,8 +10,8 @@ from tierwise.stream.port import RECORD_BYTES_MAX, Outgoing, RecordTooLarge
 def size_of(record: Outgoing) -> int:
     """Of key, value and headers, in bytes."""
     size = len(record.key) + len(record.value)
-    if record.headers:
-        size += sum(len(name.encode()) + len(value) for name, value in record.headers)
+    for name, value in record.headers:
+        size += len(name.encode()) + len(value)
     return size
 
 

@@ -26,8 +26,8 @@ def partitions_of(keys: Sequence[bytes], count: int) -> list[int]:
     """The partition, 0 to count - 1, of each key."""
     if len(keys) <= _FEW:
         return [(_murmur2_of_one(key) & _POSITIVE) % count for key in keys]
-    if all(len(key) == _KEY_BYTES for key in keys):
-        hashes = murmur2_of_16(np.frombuffer(b"".join(keys), dtype="<u4").reshape(-1, _KEY_BYTES // 4))
+    if len({len(key) for key in keys}) == 1:
+        hashes = murmur2_of_many(keys)
         partitions: list[int] = ((hashes & np.uint32(_POSITIVE)) % np.uint32(count)).tolist()
         return partitions
     return [(murmur2(key) & _POSITIVE) % count for key in keys]
@@ -46,15 +46,22 @@ def _murmur2_of_one(key: bytes) -> int:
     return state ^ state >> 15
 
 
-def murmur2_of_16(words: npt.NDArray[np.uint32]) -> npt.NDArray[np.uint32]:
-    """murmur2 of n keys of 16 bytes, given as n rows of 4 little-endian words (n, 4). Wraps modulo 2**32."""
-    mixed = words * _M
+def murmur2_of_many(keys: Sequence[bytes]) -> npt.NDArray[np.uint32]:
+    """murmur2 of n keys of one length, (n,). Wraps modulo 2**32."""
+    length = len(keys[0])
+    words, tail = divmod(length, 4)
+    padded = b"".join(keys) if not tail else b"".join([key + bytes(4 - tail) for key in keys])
+    columns = np.frombuffer(padded, dtype="<u4").reshape(len(keys), -1).T
+    state = np.full(len(keys), (_SEED ^ length) & _WORD, dtype=np.uint32)
+    mixed = columns[:words] * _M
     mixed ^= mixed >> _R
     mixed *= _M
-    state = np.full(len(words), _SEED ^ _KEY_BYTES, dtype=np.uint32)
-    for column in mixed.T:
+    for column in mixed:
         state *= _M
         state ^= column
+    if tail:
+        state ^= columns[words]
+        state *= _M
     state ^= state >> np.uint32(13)
     state *= _M
     state ^= state >> np.uint32(15)
