@@ -6,7 +6,7 @@ DISTRIBUTIONS := shared services/ingest services/scoring services/profile-api de
 SETUP_DONE := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format bench kafka lock clean
+.PHONY: help setup demo test long check format bench torture kafka lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -37,8 +37,15 @@ format: setup ## ruff, in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## tests/load; BENCH=name for one
-	$(BIN)/python -m tests.load $(BENCH)
+long: setup ## tests that take minutes: outages, full disks, hanging workers; LONG=name for one file
+	$(BIN)/python -m pytest -rA $(if $(LONG),tests/long/$(LONG).py,tests/long/outages.py tests/long/zombies.py tests/long/merges.py)
+
+bench: setup ## tests/load; BENCH=name for one, WRITE=yes into docs/performance.md
+	$(BIN)/python -m tests.load $(if $(WRITE),--write) $(BENCH)
+
+torture: setup ## kill -9 under traffic; KILLS=200 STREAM=embedded|kafka (both) SEED=1; goes on where it stopped
+	$(BIN)/python -m tests.torture $(if $(KILLS),--kills $(KILLS)) $(if $(STREAM),--stream $(STREAM)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(DOCUMENT),--document $(DOCUMENT))
 
 kafka: setup ## a local Apache Kafka on 127.0.0.1:9092 (needs Java 17 and Maven)
 	$(BIN)/python deploy/kafka/run.py

@@ -1,7 +1,9 @@
-"""`python -m tests.load [NAME]`: runs the benchmarks, all or those whose name begins with NAME."""
+"""`python -m tests.load [--write] [NAME]`: runs the benchmarks, all or those whose name begins with NAME; with --write
+each puts its table into docs/performance.md."""
 
 import asyncio
 import importlib
+import inspect
 import pkgutil
 import sys
 
@@ -9,10 +11,13 @@ from rich.console import Console
 
 import tests.load
 from tests.load.bench import BENCHMARKS, Benchmark, Result, Unmeasurable, append_line, show
+from tests.load.report import write_section
 
 
 def main() -> int:
-    wanted = sys.argv[1] if len(sys.argv) > 1 else ""
+    arguments = sys.argv[1:]
+    write = "--write" in arguments
+    wanted = next((argument for argument in arguments if argument != "--write"), "")
     for module in pkgutil.iter_modules(tests.load.__path__):
         if module.name not in ("__main__", "bench"):
             importlib.import_module(f"tests.load.{module.name}")
@@ -21,7 +26,12 @@ def main() -> int:
         Console(stderr=True).print(f"No benchmark begins with {wanted!r}. There are: {', '.join(sorted(BENCHMARKS))}")
         return 2
     console = Console(width=None if sys.stdout.isatty() else 160)
-    results = [result for name, run in sorted(chosen.items()) for result in asyncio.run(_run(name, run, console))]
+    results = []
+    for name, run in sorted(chosen.items()):
+        found = asyncio.run(_run(name, run, console))
+        results += found
+        if write and found:
+            write_section(name, inspect.cleandoc(run.__doc__ or ""), found)
     if results:
         show(results, console)
     return 0

@@ -85,15 +85,15 @@ def show(results: Iterable[Result], console: Console) -> None:
     table = Table("figure", "value", "unit", "goal", "baseline", "ratio", "met")
     for result in results:
         sign = "<=" if result.lower_is_better else ">="
-        baseline = f"{result.baseline}: {_short(result.baseline_value)}" if result.baseline else ""
+        baseline = f"{result.baseline}: {short(result.baseline_value)}" if result.baseline else ""
         ratio = "" if result.ratio is None else f"{result.ratio:.2f}"
         if result.ratio_goal is not None:
             ratio += f" (>= {result.ratio_goal:.2f})"
         table.add_row(
             result.name,
-            _short(result.value),
+            short(result.value),
             result.unit,
-            "" if result.goal is None else f"{sign} {_short(result.goal)}",
+            "" if result.goal is None else f"{sign} {short(result.goal)}",
             baseline,
             ratio,
             {None: "", True: "[green]yes[/]", False: "[red]no[/]"}[result.met],
@@ -101,7 +101,8 @@ def show(results: Iterable[Result], console: Console) -> None:
     console.print(table)
 
 
-def _short(value: float | None) -> str:
+def short(value: float | None) -> str:
+    """As people read it: three digits, or whole with commas."""
     if value is None:
         return ""
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
