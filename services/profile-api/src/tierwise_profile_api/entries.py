@@ -16,7 +16,7 @@ from tierwise.domain.claim import Claim, Terms, take
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.interaction import Interaction, encode, strongest
 from tierwise.domain.rejection import InvalidInteraction
-from tierwise.domain.source import BACKEND, Source
+from tierwise.domain.source import BACKEND, BY_HAND, Source
 from tierwise.problem import Unavailable
 from tierwise.security.keys import Reader
 from tierwise.stream.port import Outgoing, StreamUnavailable
@@ -25,10 +25,10 @@ from tierwise_profile_api import queries
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.body import InvalidBody
 from tierwise_profile_api.reads import Row
-from tierwise_profile_api.routes.customers import UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import customer_number, unknown_customer
 from tierwise_profile_api.view import open_identifiers
 
-SOURCE: Final = Source(id=0, name="profile-api", trust=BACKEND)
+SOURCE: Final = Source(id=0, name=BY_HAND, trust=BACKEND)
 CHANNEL: Final = "crm"
 
 APPEND_TIMEOUT_S = 10.0
@@ -46,10 +46,11 @@ class Said(msgspec.Struct, frozen=True):
 
 
 async def customer_row(source: Backend, customer_id: str) -> Row:
-    """The row of `queries.CUSTOMER`. Raises UnknownCustomer, Unavailable."""
-    row = await source.reads.row(queries.CUSTOMER, customer_number(customer_id))
+    """The row of `queries.CUSTOMER`. Raises UnknownCustomer, ErasedCustomer, Unavailable."""
+    number = customer_number(customer_id)
+    row = await source.reads.row(queries.CUSTOMER, number)
     if row is None or not row["kinds"]:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     return row
 
 
@@ -59,9 +60,19 @@ async def append(request: Request, reader: Reader, customers: Sequence[Row], sai
     source = backend_of(request)
     names = [_name(row, source) for row in customers]
     entry = _entry(names, reader, said)
-    await _appended(source, Outgoing(source.vault.identifier_hash(*names[0]), encode(entry)))
-    body = {"id": entry.id, "customer_id": public_id(min(row["id"] for row in customers))}
+    await appended(source, Outgoing(source.vault.identifier_hash(*names[0]), encode(entry)))
+    return accepted(entry.id, public_id(min(row["id"] for row in customers)))
+
+
+def accepted(entry_id: str, customer_id: str | None) -> Response:
+    """`customer_id`: whom it is of; None where it may be of many."""
+    body = {"id": entry_id} if customer_id is None else {"id": entry_id, "customer_id": customer_id}
     return Response(_encode(body), 202, {"Cache-Control": "no-store"}, "application/json")
+
+
+def entry_id(reader: Reader, given: str | None) -> str:
+    """`given`: the client's; None: a new one."""
+    return uuid4().hex if given is None else f"{reader.name}:{given}"
 
 
 def _name(row: Row, source: Backend) -> tuple[str, str]:
@@ -71,7 +82,7 @@ def _name(row: Row, source: Backend) -> tuple[str, str]:
 def _entry(names: Sequence[tuple[str, str]], reader: Reader, said: Said) -> Interaction:
     (kind, value), *others = names
     claim = Claim(
-        id=None if said.id is None else f"{reader.name}:{said.id}",
+        id=entry_id(reader, said.id),
         channel=CHANNEL,
         type=said.type,
         identifiers={kind: value},
@@ -92,7 +103,8 @@ def _entry(names: Sequence[tuple[str, str]], reader: Reader, said: Said) -> Inte
     return msgspec.structs.replace(entry, same_as=tuple(other for other in others if other != (kind, value)))
 
 
-async def _appended(source: Backend, record: Outgoing) -> None:
+async def appended(source: Backend, record: Outgoing) -> None:
+    """Returns when the log has it. Raises Unavailable."""
     try:
         async with asyncio.timeout(APPEND_TIMEOUT_S):
             await source.stream.append(INTERACTIONS, [record])

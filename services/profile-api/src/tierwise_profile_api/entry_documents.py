@@ -70,7 +70,7 @@ _APPENDED: Final[dict[str, Any]] = {
                     "customer_id": {"type": "string", "description": "Whose timeline it stands on."},
                 },
             },
-            "example": {"id": "console:ov-1", "customer_id": "c_8f2kq1z7m4x0t"},
+            "example": {"id": "console:ov-1", "customer_id": "c_e2rp2eapcnax1"},
         }
     },
 }
@@ -85,7 +85,7 @@ _EXAMPLES: Final[dict[type, dict[str, Any]]] = {
     },
     NewNote: {"text": "Asked for a quote at the fair", "properties": {"need": "quote"}, "id": "note-1"},
     Correction: {"attributes": {"industry": "education", "age": None}, "reason": "Said so on the phone"},
-    NewMerge: {"customers": ["c_8f2kq1z7m4x0t", "c_1d5nw8r3b6y2k"], "reason": "The same person, two addresses"},
+    NewMerge: {"customers": ["c_e2rp2eapcnax1", "c_8ed3k968mmvf4"], "reason": "The same person, two addresses"},
 }
 
 

@@ -1,6 +1,6 @@
 """A batch: what was read from the stream, decoded, with the positions that its effects will move."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import InvalidOperation
@@ -13,7 +13,9 @@ from tierwise.domain.interaction import CHANNELS, Interaction, decode
 from tierwise.domain.money import minor_units
 from tierwise.domain.override import entry_of, is_override
 from tierwise.domain.retraction import Retraction, retraction_of
+from tierwise.domain.ruling import Ruling, ruling_of
 from tierwise.stream.port import Partition, Record, Slice
+from tierwise.tracing import TRACEPARENT
 
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(2149, 1, 1, tzinfo=UTC)  # a ledger's days end in 2149
@@ -47,13 +49,16 @@ class Unusable(ValueError):  # noqa: N818
 
 @dataclass(slots=True)
 class Batch:
-    """`interactions[i]` was read as `records[i]`; both in the order of the stream within a partition."""
+    """`interactions[i]` was read as `records[i]`; both in the order of the stream within a partition. `arrived_ms`: by
+    partition, when the first and the last of all that was read were appended, in milliseconds since 1970."""
 
     moves: list[Move] = field(default_factory=list)
     interactions: list[Interaction] = field(default_factory=list)
     records: list[tuple[Partition, Record]] = field(default_factory=list)
     dead_letters: list[DeadLetter] = field(default_factory=list)
     retractions: list[Retraction] = field(default_factory=list)
+    rulings: list[Ruling] = field(default_factory=list)
+    arrived_ms: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.interactions) + len(self.dead_letters)
@@ -64,6 +69,8 @@ def decode_slices(slices: Sequence[Slice]) -> Batch:
     batch = Batch()
     for part in slices:
         batch.moves.append(Move(part.partition, part.position, part.next_position))
+        if part.records:
+            batch.arrived_ms[part.partition.index] = part.records[0].timestamp_ms, part.records[-1].timestamp_ms
         for record in part.records:
             try:
                 batch.interactions.append(decode_record(record.value))
@@ -71,10 +78,21 @@ def decode_slices(slices: Sequence[Slice]) -> Batch:
                 if (retraction := retraction_of(record.value)) is not None:
                     batch.retractions.append(retraction)
                     continue
+                if (ruling := ruling_of(record.value)) is not None:
+                    batch.rulings.append(ruling)
+                    continue
                 batch.dead_letters.append(DeadLetter(part.partition, record, error.reason, error.detail))
             else:
                 batch.records.append((part.partition, record))
     return batch
+
+
+def traceparents(batch: Batch) -> Iterator[str]:
+    """Of the appends that the interactions came by, where those were traced."""
+    for _, record in batch.records:
+        for name, value in record.headers:
+            if name == TRACEPARENT:
+                yield value.decode("latin-1")
 
 
 def decode_record(value: bytes) -> Interaction:

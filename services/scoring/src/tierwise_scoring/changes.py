@@ -26,7 +26,8 @@ class Cause(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A change that has no number yet. `customer`: index; `score`: tenths; `merged`: the losing customer's id."""
+    """A change that has no number yet. `customer`: index; `score`: tenths; `merged`: the other customer's id, where two
+    were merged or split."""
 
     customer: int
     aspect: str

@@ -1,6 +1,6 @@
 """The table `customers`: rows are locked in the order of their ids, read, and written as arrays."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -211,13 +211,46 @@ async def write_merges(tx: asyncpg.Connection, merged: Sequence[tuple[int, int]]
         _NO_ROWS,
         _NO_ATTRIBUTES,
     )
-    await tx.execute("DELETE FROM customer_facets WHERE customer_id = ANY($1::bigint[])", losers)
+    for table in ("customer_facets", "segment_members"):
+        await tx.execute(f"DELETE FROM {table} WHERE customer_id = ANY($1::bigint[])", losers)
+
+
+async def add_customers(
+    tx: asyncpg.Connection, ids: Sequence[int], named: tuple[int, int | None], now: datetime
+) -> None:
+    """New ones, empty, to be folded and classified in this transaction."""
+    await tx.executemany(
+        """INSERT INTO customers (id, ledger, attributes, result, rulebook_id, cuts, first_seen, last_seen, stage_since,
+                                  classified_at, sequence, version)
+           VALUES ($1, $2, $3, '', $4, $5, $6, $6, $6::timestamptz::date, $6, 0, 0)""",
+        [(id_, _NO_ROWS, _NO_ATTRIBUTES, *named, now) for id_ in ids],
+    )
+
+
+async def set_persons(tx: asyncpg.Connection, into: Mapping[int, int]) -> None:
+    """By locked customer, who stands for it, itself or another. Whoever is merged away is emptied; whoever stands for
+    themselves again is to be folded and classified in this transaction."""
+    pairs = [(id_, None if id_ == person else person) for id_, person in into.items()]
+    rows = await tx.fetch(
+        """UPDATE customers AS held SET merged_into = new.person, version = held.version + 1,
+                  ledger = $3, attributes = $4
+           FROM unnest($1::bigint[], $2::bigint[]) AS new (id, person)
+           WHERE held.id = new.id AND held.merged_into IS DISTINCT FROM new.person
+           RETURNING held.id, held.merged_into""",
+        [id_ for id_, _ in pairs],
+        [person for _, person in pairs],
+        _NO_ROWS,
+        _NO_ATTRIBUTES,
+    )
+    merged = [id_ for id_, person in rows if person is not None]
+    for table in ("customer_facets", "segment_members", "reviews"):
+        await tx.execute(f"DELETE FROM {table} WHERE customer_id = ANY($1::bigint[])", merged)
 
 
 async def remove_customers(tx: asyncpg.Connection, ids: Sequence[int]) -> None:
     """Locked ones of whom nothing is stored any more, with those who were merged into them. Their changes stay."""
     await drop_identifiers(tx, ids)
-    for table in ("customer_facets", "reviews"):
+    for table in ("customer_facets", "segment_members", "reviews"):
         await tx.execute(f"DELETE FROM {table} WHERE customer_id = ANY($1::bigint[])", ids)
     await tx.execute("DELETE FROM customers WHERE id = ANY($1::bigint[]) OR merged_into = ANY($1::bigint[])", ids)
 

@@ -1,4 +1,5 @@
-"""Identity: which customer each interaction is of. All identifiers of one interaction belong to one customer.
+"""Identity: which customer each interaction is of. All identifiers of one interaction belong to one customer, but for
+what people have ruled.
 
 Runs inside the batch's transaction. Two workers may tie the same identifiers at the same moment: inserting the same
 new identifier waits for the other one's commit, a customer that was merged while its row was waited for is followed to
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 import asyncpg
 import numpy as np
 
-from tierwise.domain.interaction import Interaction, strongest
+from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
 from tierwise.security.personal import Vault
 from tierwise_scoring.customers import Customers, lock_customers, new_customer_ids
@@ -27,8 +28,8 @@ from tierwise_scoring.identifiers import (
 
 _ROUNDS_MAX = 20
 
-Tied = list[list[bytes]]
-"""For each interaction the hashes of the identifiers that tie."""
+Hashes = Sequence[Sequence[bytes]]
+"""For each interaction those of identifiers, the strongest first."""
 
 
 class IdentityContended(Exception):  # noqa: N818
@@ -38,12 +39,12 @@ class IdentityContended(Exception):  # noqa: N818
 @dataclass(frozen=True, slots=True)
 class Resolution:
     """`owner[i]`: the customer of interaction i. `customers`: everyone touched, locked; those who are new are empty.
-    `merged`: (loser, winner), each loser once. `hashes[i]`: of all identifiers of interaction i."""
+    `merged`: (loser, winner), each loser once. `grown`: who may have identifiers that they had not."""
 
     owner: Ints
     customers: Customers
     merged: list[tuple[int, int]]
-    hashes: list[list[bytes]]
+    grown: set[int]
 
 
 @dataclass(slots=True)
@@ -54,15 +55,13 @@ class _Assignment:
     fresh: dict[bytes, int] = field(default_factory=dict)
 
 
-async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], vault: Vault) -> Resolution:
-    """Raises IdentityContended."""
-    hashes = [[vault.identifier_hash(kind, value) for kind, value in one.named] for one in interactions]
-    tied = [
-        every if one.links else [vault.identifier_hash(*strongest(one.identifiers))]
-        for one, every in zip(interactions, hashes, strict=True)
-    ]
+async def resolve(
+    tx: asyncpg.Connection, interactions: Sequence[Interaction], hashes: Hashes, tied: Hashes, vault: Vault
+) -> Resolution:
+    """`hashes`: of all identifiers; `tied`: of those that tie. Raises IdentityContended."""
     wanted = sorted({hash_ for group in tied for hash_ in group})
     unborn: set[int] = set()  # customers that this transaction made and nobody else has seen
+    grown: set[int] = set()
     for _ in range(_ROUNDS_MAX):
         holder = await find_identifiers(tx, wanted)
         assignment = await _assign(tx, tied, holder, unborn)
@@ -71,6 +70,7 @@ async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], v
         dropped = [pair for pair in assignment.winner.items() if pair[0] in unborn]
         merged = [pair for pair in assignment.winner.items() if pair[0] not in unborn]
         holder |= assignment.fresh
+        grown |= {*assignment.fresh.values(), *assignment.winner.values()}
         owner = np.array([_final(holder[group[0]], assignment.winner) for group in tied], np.int64)
         customers, moved = await lock_customers(tx, {*owner.tolist(), *(id_ for pair in merged for id_ in pair)})
         await move_identifiers(tx, [*dropped, *moved])
@@ -79,11 +79,11 @@ async def resolve(tx: asyncpg.Connection, interactions: Sequence[Interaction], v
         ]
         await drop_identifiers(tx, vanished)  # those that this transaction gave it
         if not moved and not vanished:
-            return Resolution(owner, customers, merged, hashes)
+            return Resolution(owner, customers, merged, grown)
     raise IdentityContended("the same identifiers kept changing hands")
 
 
-async def _assign(tx: asyncpg.Connection, tied: Tied, holder: dict[bytes, int], unborn: set[int]) -> _Assignment:
+async def _assign(tx: asyncpg.Connection, tied: Hashes, holder: dict[bytes, int], unborn: set[int]) -> _Assignment:
     """One customer for every component of identifiers and customers that belong together."""
     assignment = _Assignment()
     ownerless = []
@@ -100,7 +100,7 @@ async def _assign(tx: asyncpg.Connection, tied: Tied, holder: dict[bytes, int], 
     return assignment
 
 
-def _components(tied: Tied, holder: dict[bytes, int]) -> Iterable[tuple[set[int], list[bytes]]]:
+def _components(tied: Hashes, holder: dict[bytes, int]) -> Iterable[tuple[set[int], list[bytes]]]:
     """The customers and the identifiers without customer of each component that is not settled yet."""
     parent: dict[bytes | int, bytes | int] = {}
 
@@ -133,7 +133,7 @@ def _final(customer: int, winner: dict[int, int]) -> int:
 
 
 def _sealed(
-    fresh: dict[bytes, int], interactions: Sequence[Interaction], hashes: list[list[bytes]], vault: Vault
+    fresh: dict[bytes, int], interactions: Sequence[Interaction], hashes: Hashes, vault: Vault
 ) -> list[NewIdentifier]:
     """The rows of new identifiers, in the order of their hashes, in which every worker inserts them."""
     if not fresh:

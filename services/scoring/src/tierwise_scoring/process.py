@@ -1,14 +1,15 @@
 """Processing a batch: from interactions to classified customers, in one transaction.
 
-    positions -> taken back? -> duplicates -> identity -> release -> fold -> classify -> customers, changes, timeline
+    positions -> taken back? -> duplicates -> rulings -> identity -> release -> fold -> classify
+              -> customers, changes, timeline
 
 All of it happens or nothing does: the positions move with the effects, so that after a crash at any point the batch
 is read again and done once.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -29,36 +30,45 @@ from tierwise.domain.review import NEVER, next_review
 from tierwise.domain.rulebook.evaluate import Column
 from tierwise.folding.fold import Folded, fold
 from tierwise_scoring import store
+from tierwise_scoring.activity import Sale, add_activity, sale_of
 from tierwise_scoring.batch import Batch
 from tierwise_scoring.changes import Cause, ChangeRow, change_rows, found_in, merge_of
 from tierwise_scoring.customers import Written, results_of, write_customers, write_merges
 from tierwise_scoring.facets import facets_moved, facets_of
 from tierwise_scoring.identity import Resolution, resolve
+from tierwise_scoring.limit import crowded_among
 from tierwise_scoring.measures import measures_of
 from tierwise_scoring.release import Rules, bring_up
 from tierwise_scoring.reviews import Due, due_at, write_reviews
+from tierwise_scoring.rulings import Tied, add_mentions, mentions_of, tied
+from tierwise_scoring.segments import follow_segments
+from tierwise_scoring.stages import Stages
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """What processing needs beside the batch. `source_ids`, `batch_ids`: by name, for every source and every import
-    in the batch."""
+    in the batch. `stages`: told when each has ended."""
 
     rules: Rules
     source_ids: dict[str, int]
     batch_ids: dict[str, int]
+    stages: Stages = field(default_factory=Stages)
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a batch came to, for logs and metrics. `retracted`: interactions whose import was taken back before they
-    came; `conflicting`: duplicates with another content than what stands, by source."""
+    came; `erased`: those of whom was erased; `conflicting`: duplicates with another content than what stands, by
+    source. `crowded`: customers who may be more people than an identifier may tie."""
 
     interactions: int
     duplicates: int
     dead_letters: int
     retracted: int
     conflicting: Counter[str]
+    crowded: Sequence[int] = ()
+    erased: int = 0
     customers: int = 0
     merges: int = 0
     changes: int = 0
@@ -71,14 +81,17 @@ class _Work:
     in force."""
 
     scoring: Scoring
-    interactions: Sequence[Interaction]
-    keys: Sequence[bytes]
+    tied: Tied
     resolution: Resolution
     owner: Ints
     winner: Ints
     before: npt.NDArray[np.void]
     now: datetime
     released: int
+
+    @property
+    def interactions(self) -> Sequence[Interaction]:
+        return self.tied.interactions
 
     @property
     def live(self) -> npt.NDArray[np.bool_]:
@@ -89,12 +102,14 @@ class _Work:
 
 async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -> Outcome:
     """`connection`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended."""
-    tx, rules = await driver_connection(connection), scoring.rules
+    tx, rules, stages = await driver_connection(connection), scoring.rules, scoring.stages
     now = await store.move_positions(tx, batch.moves)
     if batch.dead_letters:
         await store.add_dead_letters(tx, batch.dead_letters, rules.vault)
+    stages.end("positions")
     standing = await _not_retracted(tx, batch.interactions, scoring)
     fresh, conflicting = await store.claim_keys(tx, standing)
+    stages.end("duplicates")
     outcome = Outcome(
         len(fresh),
         duplicates=len(standing) - len(fresh),
@@ -102,30 +117,52 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
         retracted=len(batch.interactions) - len(standing),
         conflicting=Counter(standing[index].source for index in conflicting),
     )
-    if not fresh:
+    batch_tied = await tied(tx, [standing[index] for index in fresh.values()], list(fresh), rules.vault)
+    counted = len(batch_tied.interactions)
+    outcome = replace(outcome, interactions=counted, erased=len(fresh) - counted)
+    if not counted:
         return outcome
 
-    work = await _work(connection, [standing[index] for index in fresh.values()], list(fresh), now, scoring)
+    work = await _work(connection, batch_tied, now, scoring)
     customers = work.resolution.customers
     held = (customers.ledgers, customers.attributes)
     folded = fold(work.interactions, work.owner, held, work.winner, rules.rulebook, rules.vault)
     compacted = ledger.compact(folded.ledgers, rules.rulebook.horizon_day(work.now))
     folded = replace(folded, ledgers=compacted)
+    stages.end("fold")
     columns = attribute_columns(folded.attributes, rules.rulebook)
     after = classify(folded.ledgers, columns, work.now, rules.rulebook)
     changes = _changes(work, after)
+    stages.end("classify")
 
     await write_merges(tx, work.resolution.merged)
     await write_customers(tx, _written(work, folded, after, changes))
     await write_reviews(tx, _due(work, folded, columns, after))
     await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
-    await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work))
+    moved = await _follow_segments(tx, work, changes)
+    sales = [sale_of(one) for one in work.interactions]
+    await store.copy(tx, "interactions", store.INTERACTION_COLUMNS, _timeline(work, sales))
+    await add_activity(tx, work.interactions, sales)
+    await add_mentions(tx, mentions_of(work.tied, work.resolution.owner.tolist(), rules.vault))
+    stages.end("store")
     return replace(
         outcome,
         customers=int(work.live.sum()),
         merges=len(work.resolution.merged),
-        changes=len(changes) + work.released,
+        crowded=await crowded_among(tx, work.resolution.grown),
+        changes=len(changes) + moved + work.released,
     )
+
+
+async def _follow_segments(tx: asyncpg.Connection, work: _Work, changes: Sequence[ChangeRow]) -> int:
+    customers, rules = work.resolution.customers, work.scoring.rules
+    last: dict[int, int] = {row[0]: row[1] for row in changes}
+    sequences = [last.get(id_, was) for id_, was in zip(customers.ids, customers.sequences, strict=True)]
+    named = rules.in_force.named
+    moved = await follow_segments(
+        tx, customers.ids, sequences, _cause_of(work), rules.rulebook, named=named, at=work.now
+    )
+    return sum(moved[id_] - was for id_, was in zip(customers.ids, sequences, strict=True) if id_ in moved)
 
 
 async def _not_retracted(
@@ -144,25 +181,20 @@ async def _not_retracted(
     ]
 
 
-async def _work(
-    connection: AsyncConnection,
-    interactions: Sequence[Interaction],
-    keys: Sequence[bytes],
-    now: datetime,
-    scoring: Scoring,
-) -> _Work:
-    rules = scoring.rules
-    resolution = await resolve(await driver_connection(connection), interactions, rules.vault)
+async def _work(connection: AsyncConnection, batch: Tied, now: datetime, scoring: Scoring) -> _Work:
+    tx, rules = await driver_connection(connection), scoring.rules
+    resolution = await resolve(tx, batch.interactions, batch.hashes, batch.ties, rules.vault)
+    scoring.stages.end("identity")
     now = max(now, resolution.customers.classified_at or now)  # never before a customer's last one
     customers, released = await bring_up(connection, resolution.customers, rules, now)
+    scoring.stages.end("release")
     index = {id_: position for position, id_ in enumerate(customers.ids)}
     winner = np.arange(len(index))
     for loser, into in resolution.merged:
         winner[index[loser]] = index[into]
     return _Work(
         scoring,
-        interactions,
-        keys,
+        batch,
         replace(resolution, customers=customers),
         np.array([index[id_] for id_ in resolution.owner.tolist()], np.int64),
         winner,
@@ -175,6 +207,21 @@ async def _work(
 def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
     """Rows for `changes`, in the order of their sequence for each customer."""
     customers, scoring = work.resolution.customers, work.scoring
+    merges = [merge_of(int(work.winner[index]), customers.ids[index]) for index in np.flatnonzero(~work.live).tolist()]
+    moved = found_in(work.before, customers.born, after, scoring.rules.rulebook, of=work.live)
+    return change_rows(
+        [*merges, *moved],
+        customers.ids,
+        customers.sequences,
+        _cause_of(work),
+        at=work.now,
+        named=scoring.rules.in_force.named,
+    )
+
+
+def _cause_of(work: _Work) -> Callable[[int], Cause]:
+    """By the index of the customer."""
+    customers, scoring = work.resolution.customers, work.scoring
     last = np.zeros(len(customers.ids), np.int64)
     last[work.owner] = np.arange(len(work.owner))  # the last interaction of each customer is the cause
     loud = np.zeros(len(customers.ids), np.bool_)
@@ -185,16 +232,7 @@ def _changes(work: _Work, after: Classifications) -> list[ChangeRow]:
         kind = "override" if is_override(one) else "interaction" if one.batch is None else "import"
         return Cause(kind, one.id, scoring.source_ids[one.source], not loud[index])
 
-    merges = [merge_of(int(work.winner[index]), customers.ids[index]) for index in np.flatnonzero(~work.live).tolist()]
-    moved = found_in(work.before, customers.born, after, scoring.rules.rulebook, of=work.live)
-    return change_rows(
-        [*merges, *moved],
-        customers.ids,
-        customers.sequences,
-        cause_of,
-        at=work.now,
-        named=scoring.rules.in_force.named,
-    )
+    return cause_of
 
 
 def _written(work: _Work, folded: Folded, after: Classifications, changes: Sequence[ChangeRow]) -> Written:
@@ -244,12 +282,13 @@ def _due(work: _Work, folded: Folded, columns: Mapping[str, Column], after: Clas
     return due_at(work.resolution.customers.ids, day, expiries, rulebook)
 
 
-def _timeline(work: _Work) -> list[tuple[Any, ...]]:
-    rows = zip(work.resolution.owner.tolist(), work.keys, work.interactions, work.resolution.hashes, strict=True)
+def _timeline(work: _Work, sales: Sequence[Sale]) -> list[tuple[Any, ...]]:
+    rows = zip(work.resolution.owner.tolist(), *work.tied[:3], sales, strict=True)
     source_ids, batch_ids = work.scoring.source_ids, work.scoring.batch_ids
     return [
         (owner, one.time, key, source_ids[one.source], 0 if one.batch is None else batch_ids[one.batch], one.id,
          one.channel, one.type, one.received, hashes,
-         pack_body(one.attributes, one.properties, work.scoring.rules.vault, updates=one.updates, scored=one.scored))
-        for owner, key, one, hashes in rows
+         pack_body(one.attributes, one.properties, work.scoring.rules.vault, updates=one.updates, scored=one.scored),
+         *sale, one.links)
+        for owner, one, key, hashes, sale in rows
     ]  # fmt: skip

@@ -28,6 +28,7 @@ from tierwise_scoring.check import COLUMNS, Checked, check, listed
 from tierwise_scoring.difference import Difference
 from tierwise_scoring.facets import write_facets
 from tierwise_scoring.reviews import Due, write_reviews
+from tierwise_scoring.segments import follow_segments
 
 DIFFERENCES_KEPT: Final = 1_000
 _PAGE: Final = 1_000
@@ -141,11 +142,15 @@ async def repair(tx: asyncpg.Connection, checked: Checked, *, quiet: bool) -> No
     stage_moved = ~known | (before["stage"] != checked.after.result["stage"])
     mask = np.zeros(len(rows), np.bool_)
     mask[checked.repairable] = True
+
+    def cause_of(_: int) -> Cause:
+        return Cause(CAUSE, None, None, quiet)
+
     changes = change_rows(
         found_in(before, known, checked.after, rulebook, of=mask),
         [row["id"] for row in rows],
         [row["sequence"] for row in rows],
-        lambda _: Cause(CAUSE, None, None, quiet),
+        cause_of,
         at=now,
         named=checked.named,
     )
@@ -156,6 +161,8 @@ async def repair(tx: asyncpg.Connection, checked: Checked, *, quiet: bool) -> No
     # When time would change them is not known any more: the sweep brings them to today and says when again.
     repaired = [rows[index]["id"] for index in checked.repairable]
     await write_reviews(tx, Due(repaired, [now] * len(repaired), []))
+    last = [sequences[id_] for id_ in repaired]
+    await follow_segments(tx, repaired, last, cause_of, rulebook, named=checked.named, at=now)
     if changes:
         await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
 

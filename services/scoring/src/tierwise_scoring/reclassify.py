@@ -2,7 +2,7 @@
 new cuts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import asyncpg
@@ -23,6 +23,7 @@ from tierwise_scoring.changes import Cause, change_rows, found_of
 from tierwise_scoring.facets import facets_moved, facets_of, write_facets
 from tierwise_scoring.measures import measures_of
 from tierwise_scoring.reviews import Due, due_at, write_reviews
+from tierwise_scoring.segments import follow_segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,21 @@ async def reclassify(
     written = standing.moved | standing.refolded | ~standing.known | (before.result != after.result)
     done = Reclassified(after.result, sequences, written, len(changes))
     await _write(tx, standing, done, in_force, now)
-    await _write_facets(tx, standing, done, in_force.rulebook, now)
+    relisted = await _write_facets(tx, standing, done, in_force.rulebook, now)
     await write_reviews(tx, due)
     if changes:
         await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
         await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
-    return done
+    ids, was = [standing.ids[index] for index in relisted], [sequences[index] for index in relisted]
+    moved = await follow_segments(
+        tx, ids, was, lambda place: cause_of(relisted[place]), rulebook, named=in_force.named, at=at
+    )
+    last |= moved
+    return replace(
+        done,
+        sequences=[last.get(id_, held) for id_, held in zip(standing.ids, sequences, strict=True)],
+        changes=len(changes) + sum(moved[id_] - held for id_, held in zip(ids, was, strict=True) if id_ in moved),
+    )
 
 
 def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[Classifications, Due]:
@@ -98,15 +108,16 @@ def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[
 
 async def _write_facets(
     tx: asyncpg.Connection, standing: Standing, done: Reclassified, rulebook: Rulebook, now: datetime
-) -> None:
+) -> list[int]:
+    """Returns the indexes of those whose facets were written."""
     before, today = standing.before, rulebook.days.day_of(now)
     relisted = facets_moved(before.result, done.result) | ~standing.known | standing.refolded
     for change in before.gone:
         relisted[change.customer] = True
     written = np.flatnonzero(done.written | relisted)
     if not len(written):
-        return
-    chosen = written.tolist()
+        return []
+    chosen: list[int] = written.tolist()
     held = [attributes.unpack(standing.attributes[index]) for index in chosen]
     facets = {
         place: facets_of(done.result[index], held[place], rulebook, today)
@@ -116,6 +127,7 @@ async def _write_facets(
     ledgers = ledger.unpack([standing.ledgers[index] for index in chosen])
     measures = measures_of(ledgers, done.result[written], held, rulebook, today)
     await write_facets(tx, [standing.ids[index] for index in chosen], facets, measures)
+    return chosen
 
 
 async def _write(

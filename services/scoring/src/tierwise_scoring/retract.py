@@ -27,10 +27,12 @@ from tierwise.domain.translate import Translated
 from tierwise.folding.refold import Refolded, refold
 from tierwise.security.personal import Vault
 from tierwise_scoring import store
+from tierwise_scoring.activity import TAKEN, take_activity
 from tierwise_scoring.changes import Cause, change_rows, found_of
 from tierwise_scoring.customers import Customers, lock_customers, remove_customers, results_of
 from tierwise_scoring.reclassify import Standing, reclassify
 from tierwise_scoring.release import Rules, bring_up
+from tierwise_scoring.segments import departures
 
 log = structlog.get_logger()
 
@@ -87,7 +89,7 @@ class Retracting:
         customers = await _locked(tx, touched)
         now = await tx.fetchval("SELECT greatest(now(), $1::timestamptz)", customers.classified_at)
         customers, _ = await bring_up(connection, customers, rules, now)
-        taken = await _delete(tx, closed, touched)
+        taken = await _delete(tx, closed, touched, self.vault)
         await self._fold_again(tx, customers, rules, now)
         return taken
 
@@ -128,14 +130,16 @@ async def _locked(tx: asyncpg.Connection, touched: list[int]) -> Customers:
             return customers
 
 
-async def _delete(tx: asyncpg.Connection, closed: _Closed, touched: list[int]) -> int:
+async def _delete(tx: asyncpg.Connection, closed: _Closed, touched: list[int], vault: Vault) -> int:
     """The interactions, and their keys: the same ids may come again and count."""
     rows = await tx.fetch(
-        """DELETE FROM interactions
-           WHERE batch_id = $1 AND batch_id <> 0 AND received < $2 AND customer_id = ANY($3::bigint[]) RETURNING key""",
+        f"""DELETE FROM interactions
+            WHERE batch_id = $1 AND batch_id <> 0 AND received < $2 AND customer_id = ANY($3::bigint[])
+            RETURNING {TAKEN}""",
         *closed,
         touched,
     )
+    await take_activity(tx, rows, vault)
     await tx.execute("DELETE FROM interaction_keys WHERE key = ANY($1::uuid[])", [row[0] for row in rows])
     return len(rows)
 
@@ -147,7 +151,7 @@ async def _leave(
     before = results_of(customers, rules.rulebook)[gone]
     ids = [customers.ids[index] for index in gone]
     changes = change_rows(
-        found_of(_departures(before, rules.rulebook), of=np.ones(len(ids), np.bool_)),
+        [*found_of(_departures(before, rules.rulebook), of=np.ones(len(ids), np.bool_)), *await departures(tx, ids)],
         ids,
         [customers.sequences[index] for index in gone],
         lambda _: cause,

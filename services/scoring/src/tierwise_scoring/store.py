@@ -110,6 +110,7 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 INTERACTION_COLUMNS = (
     "customer_id", "time", "key", "source_id", "batch_id", "id", "channel", "type", "received", "identifiers", "body",
+    "amount", "currency", "links",
 )  # fmt: skip
 
 

@@ -203,6 +203,32 @@ customer_facets = Table(
     postgresql_with={"fillfactor": "80"},
 )
 
+segments = Table(
+    "segments",
+    metadata,
+    # Whom a filter fits, by a name of its own. A pass brings `segment_members` in line with it; who writes customers
+    # keeps them there.
+    Column("id", Integer, Identity(), primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("labels", JSONB, nullable=False),  # by language
+    Column("filter", Text, nullable=False),  # an expression: tierwise.finding.expression_sql
+    _time("created_at", now=True),
+    _time("changed_at", now=True),
+    Column("quiet", Boolean, nullable=False),  # what the pass that is under way finds is not published
+    Column("cause", Text, nullable=False),  # of that pass: segment (it is new, or another one), time
+    Column("pass_after", Xid8),  # it begins when this transaction and those before it have ended
+    Column("reached", BigInteger),  # it has looked at the customers up to this id; none: none is under way
+    Column("passed_on", Date),  # the business day of the last whole one
+)
+
+segment_members = Table(
+    "segment_members",
+    metadata,
+    Column("customer_id", BigInteger, nullable=False),
+    Column("segment_id", Integer, nullable=False),
+    PrimaryKeyConstraint("customer_id", "segment_id"),
+)
+
 reviews = Table(
     "reviews",
     metadata,
@@ -412,6 +438,7 @@ subscriptions = Table(
     Column("url", Text, nullable=False),
     Column("description", Text, nullable=False),
     Column("filters", JSONB, nullable=False),  # tierwise.webhooks.document.Filters as JSON
+    Column("request", LargeBinary),  # of a destination: tierwise.webhooks.template.Template, sealed
     Column("enabled", Boolean, nullable=False),
     Column("disabled_reason", Text),  # of one that was disabled here, not by a person
     _time("disabled_at", nullable=True),

@@ -18,6 +18,12 @@ from tierwise.domain.rule_reasons import NO_RULE, pack_rules, rule_reasons
 from tierwise.domain.rulebook.book import FADING_BITS, Rulebook, Tag
 
 TIER, INTENT, LIFECYCLE, MERGE = "tier", "intent", "lifecycle", "merge"
+SPLIT, ERASE = "split", "erase"
+SEGMENT, MEMBER = "segment", "member"
+
+ASPECTS = (TIER, INTENT, LIFECYCLE, "tag", SEGMENT, MERGE, SPLIT, ERASE)
+"""What changes can be about, every tag and every segment being one; their own aspects are by `tag_aspect` and
+`segment_aspect`."""
 
 REASONS_MAX = 3
 _REASON = np.dtype([("part", "<u2"), ("points", "<i4")])
@@ -44,6 +50,11 @@ class Changes:
 
 def tag_aspect(tag: Tag) -> str:
     return f"tag:{tag.family}.{tag.name}"
+
+
+def segment_aspect(name: str) -> str:
+    """Of a segment, of which a customer is a MEMBER or nothing."""
+    return f"{SEGMENT}:{name}"
 
 
 class Names(NamedTuple):
@@ -209,13 +220,17 @@ def event_id_of(customer_id: int, sequence: int) -> str:
     return f"{public_id(customer_id)}:{sequence}"
 
 
+_OTHERS = {MERGE: "merged", SPLIT: "split"}
+
+
 def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
     """The JSON data of the event that subscribers get, and that the profile API lists."""
     cause = {"kind": change.cause, "interaction": change.interaction, "source": change.source}
     cause = {name: value for name, value in cause.items() if value is not None}
     head = {"customer_id": public_id(change.customer_id), "sequence": change.sequence}
-    if change.merged is not None:
-        return {**head, "merged": [public_id(change.merged)], "at": rfc3339(change.at), "by": cause}
+    if change.aspect in (MERGE, SPLIT, ERASE):
+        others = {} if change.merged is None else {_OTHERS[change.aspect]: [public_id(change.merged)]}
+        return {**head, **others, "at": rfc3339(change.at), "by": cause}
     return {
         **head,
         "aspect": change.aspect,

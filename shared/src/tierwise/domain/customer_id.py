@@ -2,6 +2,9 @@
 
 from functools import lru_cache
 
+import numpy as np
+import numpy.typing as npt
+
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o, u
 _VALUE = {character: value for value, character in enumerate(_ALPHABET)}
 _MASK = (1 << 64) - 1
@@ -15,6 +18,18 @@ def public_id(number: int) -> str:
     mixed = number * _FACTOR & _MASK
     mixed ^= mixed >> 32
     return "c_" + "".join(_ALPHABET[mixed >> shift & 31] for shift in range(60, -1, -5))
+
+
+def public_ids(numbers: npt.NDArray[np.int64]) -> list[str]:
+    """Of many."""
+    mixed = numbers.astype(np.uint64) * np.uint64(_FACTOR)
+    mixed ^= mixed >> np.uint64(32)
+    digits = mixed[:, None] >> np.arange(60, -1, -5, dtype=np.uint64) & np.uint64(31)
+    texts = np.empty((len(numbers), 15), np.uint8)
+    texts[:, :2] = np.frombuffer(b"c_", np.uint8)
+    texts[:, 2:] = np.frombuffer(_ALPHABET.encode(), np.uint8)[digits]
+    ids: list[str] = texts.view("S15")[:, 0].astype("U15").tolist()
+    return ids
 
 
 def internal_id(text: str) -> int | None:

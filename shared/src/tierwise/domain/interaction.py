@@ -1,6 +1,7 @@
 """The interaction: one immutable fact, something a customer did or that was done with them."""
 
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from zlib import crc32
@@ -51,10 +52,12 @@ class Interaction(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
 
     @property
     def named(self) -> list[tuple[str, str]]:
-        """Every identifier, as (kind, value)."""
-        return [*self.identifiers.items(), *self.same_as]
+        """Every identifier, as (kind, value), the strongest kind first."""
+        named = [*self.identifiers.items(), *self.same_as]
+        return named if len(named) == 1 else sorted(named, key=_strength)
 
 
+@lru_cache(maxsize=1 << 14)  # of a batch's interactions each is asked for several times
 def key_of(source: str, id: str) -> bytes:  # noqa: A002
     """The 128-bit key by which a duplicate is known: BLAKE2b of source and id, the source's length first."""
     name = source.encode()
@@ -86,6 +89,13 @@ def encode(interaction: Interaction) -> bytes:
 def decode(value: bytes) -> Interaction:
     """Raises msgspec.MsgspecError (malformed, or not an Interaction), UnicodeDecodeError, RecursionError."""
     return _decoder.decode(value)
+
+
+_RANKS = {kind: rank for rank, kind in enumerate(IDENTIFIER_KINDS)}
+
+
+def _strength(named: tuple[str, str]) -> tuple[int, str]:
+    return _RANKS.get(named[0], len(_RANKS)), named[0]
 
 
 def strongest(identifiers: dict[str, str]) -> tuple[str, str]:

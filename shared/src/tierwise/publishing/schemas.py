@@ -7,7 +7,15 @@ about members that they don't know, so that adding one breaks nobody.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tierwise.publishing.kinds import INTENT_CHANGED, LIFECYCLE_CHANGED, MERGED, TAG_CHANGED, TIER_CHANGED
+from tierwise.publishing.kinds import (
+    ERASED,
+    INTENT_CHANGED,
+    LIFECYCLE_CHANGED,
+    MERGED,
+    SEGMENT_CHANGED,
+    TAG_CHANGED,
+    TIER_CHANGED,
+)
 
 Schema = Mapping[str, Any]
 
@@ -21,8 +29,8 @@ _SEQUENCE: Final[Schema] = {
 _AT: Final[Schema] = {"type": "string", "format": "date-time", "description": "When it takes effect, in UTC."}
 _CAUSE: Final[Schema] = {
     "type": "object",
-    "description": "kind: interaction, time, import, release, cuts, merge, override; more may come. interaction and "
-    "source where one was the cause.",
+    "description": "kind: interaction, time, import, release, cuts, segment, merge, override, split, block, unblock, "
+    "erase; more may come. interaction and source where one was the cause.",
     "properties": {
         "kind": {"type": "string", "examples": ["interaction"]},
         "interaction": {"type": "string", "description": "Its id in its source.", "examples": ["ord-1042"]},
@@ -69,6 +77,7 @@ _LEVEL: Final[Schema] = {"type": "string", "description": "An intent level of th
 _STAGE: Final[Schema] = {"type": "string", "description": "A stage of the rulebook.", "examples": ["active"]}
 _VALUE: Final[Schema] = {"type": "string", "description": "A value of this tag.", "examples": ["high"]}
 _TAG: Final[Schema] = {"type": "string", "pattern": r"^tag:[^.]+\..+$", "examples": ["tag:behaviour.browsing"]}
+_SEGMENT: Final[Schema] = {"type": "string", "pattern": r"^segment:.+$", "examples": ["segment:vip"]}
 
 _MERGED: Final[Schema] = {
     "title": "Customers became one, or were told apart again",
@@ -85,6 +94,20 @@ _MERGED: Final[Schema] = {
     "oneOf": [{"required": ["merged"]}, {"required": ["split"]}],
 }
 
+_ERASED: Final[Schema] = {
+    "title": "A customer was erased",
+    "description": "Delete what you hold of customer_id, and of whom was merged into it. A higher sequence is of what "
+    "happened after the erasure.",
+    "type": "object",
+    "properties": {
+        "customer_id": {**_CUSTOMER, "description": "Whose personal data and interactions are gone."},
+        "sequence": _SEQUENCE,
+        "at": _AT,
+        "by": _CAUSE,
+    },
+    "required": ["customer_id", "sequence", "at", "by"],
+}
+
 SCHEMAS: Final[Mapping[str, Schema]] = {
     kind.type: {
         "$schema": "http://json-schema.org/draft-07/schema#",
@@ -98,7 +121,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
             "A lifecycle stage changed", {"const": "lifecycle"}, _STAGE, gone=False, score=_NO_SCORE
         ),
         TAG_CHANGED: _change("A tag came, changed or went", _TAG, _VALUE, gone=True, score=_NO_SCORE),
+        SEGMENT_CHANGED: _change(
+            "A customer came into a segment or left it", _SEGMENT, {"const": "member"}, gone=True, score=_NO_SCORE
+        ),
         MERGED: _MERGED,
+        ERASED: _ERASED,
     }.items()
 }
 """By type of event."""

@@ -8,6 +8,7 @@ from tierwise.db.tables import Hash128, Xid8
 
 revision = "0001"
 down_revision = None
+serves_from = "0001"  # the head of the oldest version that runs on this
 
 
 def upgrade() -> None:
@@ -254,6 +255,28 @@ def upgrade() -> None:
         postgresql_with={"fillfactor": "50"},
     )
     op.create_table(
+        "segments",
+        sa.Column("id", sa.Integer(), sa.Identity(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("labels", postgresql.JSONB(), nullable=False),
+        sa.Column("filter", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("changed_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("quiet", sa.Boolean(), nullable=False),
+        sa.Column("cause", sa.Text(), nullable=False),
+        sa.Column("pass_after", Xid8(), nullable=True),
+        sa.Column("reached", sa.BigInteger(), nullable=True),
+        sa.Column("passed_on", sa.Date(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_segments"),
+        sa.UniqueConstraint("name", name="uq_segments_name"),
+    )
+    op.create_table(
+        "segment_members",
+        sa.Column("customer_id", sa.BigInteger(), nullable=False),
+        sa.Column("segment_id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", "segment_id", name="pk_segment_members"),
+    )
+    op.create_table(
         "reviews",
         sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("due", sa.DateTime(timezone=True), nullable=False),
@@ -401,6 +424,7 @@ def upgrade() -> None:
         sa.Column("url", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=False),
         sa.Column("filters", postgresql.JSONB(), nullable=False),
+        sa.Column("request", sa.LargeBinary(), nullable=True),
         sa.Column("enabled", sa.Boolean(), nullable=False),
         sa.Column("disabled_reason", sa.Text(), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
