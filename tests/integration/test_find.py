@@ -1,5 +1,6 @@
 """Finding and counting customers, compared with what their views show."""
 
+import asyncio
 import csv
 import io
 import json
@@ -10,12 +11,15 @@ from dataclasses import fields
 from typing import Any
 
 import httpx
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.support.database import TestServer
 from tests.support.found import CUSTOMERS, MERGED, WINNER, View, found, listed
+from tierwise.domain.change import rfc3339
 from tierwise.domain.customer_id import public_id
 from tierwise_profile_api.filters import Asked
 
@@ -164,6 +168,45 @@ async def test_a_flat_export_says_of_everyone_what_their_views_say(
         assert (row["last_seen"], row["region"]) == (one["last_seen"], one["attributes"].get("region", ""))
 
 
+async def test_every_flat_form_says_the_same(client: httpx.AsyncClient) -> None:
+    rows = list(csv.DictReader(io.StringIO((await exported(client, format="csv")).removeprefix("\ufeff"))))
+    lines = [json.loads(line) for line in (await exported(client, shape="flat")).splitlines()]
+    assert [{name: "" if value is None else str(value) for name, value in line.items()} for line in lines] == rows
+
+    response = await client.get("/v1/export?format=parquet")
+    table = pq.read_table(io.BytesIO(response.content))
+    assert table.schema.field("first_seen").type == pa.timestamp("us", tz="UTC")
+    for line, row in zip(lines, table.to_pylist(), strict=True):
+        row |= {name: rfc3339(row[name]) for name in ("first_seen", "last_seen")}
+        assert row | {"amount": str(row["amount"])} == line
+    none = pq.read_table(io.BytesIO((await client.get("/v1/export?format=parquet&filter=false")).content))
+    assert (none.num_rows, none.schema.names) == (0, table.schema.names)
+
+
+async def test_an_export_of_the_past_has_everyone_who_had_been_seen_as_they_stood(
+    client: httpx.AsyncClient, everyone: list[View]
+) -> None:
+    moment = "2026-06-15T00:00:00Z"
+    response = await client.get("/v1/export", params={"as_of": moment, "rulebook": "current"})
+    assert response.headers["tierwise-customers"] == str(CUSTOMERS)
+    lines = [json.loads(line) for line in response.text.splitlines()]
+    seen = [one["customer_id"] for one in everyone if one["first_seen"] <= moment]
+    assert [line["customer_id"] for line in lines] == seen
+    alone = await client.get(f"/v1/customers/{seen[3]}", params={"as_of": moment, "rulebook": "current"})
+    assert lines[3] == alone.json()
+    rest = await client.get("/v1/export", params={"as_of": moment, "rulebook": "current", "after": seen[3]})
+    assert [json.loads(line) for line in rest.text.splitlines()] == lines[4:]
+    refused = await client.get("/v1/export", params={"as_of": moment, "format": "csv"})
+    assert (refused.status_code, refused.json()["field"]) == (400, "as_of")
+
+
+async def test_only_one_export_of_the_past_runs_at_a_time(client: httpx.AsyncClient) -> None:
+    asked = {"as_of": "2026-10-15T00:00:00Z", "after": public_id(CUSTOMERS - 9)}
+    both = await asyncio.gather(*(client.get("/v1/export", params=asked) for _ in range(2)))
+    assert sorted(one.status_code for one in both) == [200, 409]
+    assert (await client.get("/v1/export", params=asked)).status_code == 200
+
+
 async def test_an_export_after_nobody_is_refused(client: httpx.AsyncClient) -> None:
     response = await client.get("/v1/export?after=c_nobody")
     assert (response.status_code, response.json()["field"]) == (400, "after")
@@ -180,12 +223,24 @@ AWKWARD = [
     "", "\x00", "%", "\ud7ff", "\uffff", "😀", "'", '"', "\\", "NaN", "-1", "1e309", "9" * 40, "A" * 5_000, "٣",
     "1; DROP TABLE customers", "tag:", "tag:%", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z", "c_" + "z" * 13, "true",
 ]  # fmt: skip
-PATHS = ["customers", "customers/count", "statistics/distribution", "statistics/moves", "statistics/channels", "export"]
+PATHS = [
+    "customers",
+    "customers/count",
+    "statistics/distribution",
+    "statistics/moves",
+    "statistics/channels",
+    "export",
+    "statistics/activity",
+    "statistics/orders",
+    "statistics/hours",
+    "statistics/funnel",
+    "segments",
+]
 
 
 NAMES = [
     *(field.name for field in fields(Asked)), "by", "sort", "cursor", "limit", "fields", "aspect", "touch", "format",
-    "from", "to", "after",
+    "from", "to", "after", "shape", "as_of", "rulebook", "period", "channel", "step",
 ]  # fmt: skip
 
 

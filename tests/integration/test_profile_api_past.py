@@ -64,9 +64,9 @@ async def as_of(client: Client, path: str, time: datetime, **parameters: str) ->
 
 
 def without_names(view: dict[str, Any]) -> dict[str, Any]:
-    """Without the id, which a file cannot know, and what only the command tells."""
+    """Without the id, which a file cannot know, and what only the one or the other tells."""
     view["intent"].pop("points", None)
-    return {name: value for name, value in view.items() if name not in ("customer_id", "version")}
+    return {name: value for name, value in view.items() if name not in ("customer_id", "version", "labels")}
 
 
 class TestAgainstTheCommand:

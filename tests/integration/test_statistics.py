@@ -2,16 +2,19 @@
 
 import csv
 import io
+import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
+from xml.etree import ElementTree
 
 import httpx
 import pytest
 
 from tests.support.database import TestServer
-from tests.support.found import CUSTOMERS, View, found, listed
+from tests.support.found import CUSTOMERS, WINNER, View, found, listed
+from tierwise.domain.customer_id import public_id
 
 PERIOD = {"from": "2026-06-01T00:00:00Z", "to": "2026-09-01T08:00:30Z"}
 
@@ -74,6 +77,43 @@ async def test_the_channel_table_opens_in_a_spreadsheet_in_the_readers_language(
     assert all(len(row) == len(heading) for row in rows)
 
 
+async def test_the_channel_table_is_a_workbook_with_numbers_as_numbers(
+    client: httpx.AsyncClient, everyone: list[View]
+) -> None:
+    response = await client.get("/v1/statistics/channels?format=xlsx", headers={"Accept-Language": "zh-CN"})
+    assert response.headers["content-disposition"] == 'attachment; filename="channels.xlsx"'
+    with zipfile.ZipFile(io.BytesIO(response.content)) as book:
+        shared = [one.text for one in parse(book.read("xl/sharedStrings.xml")).iter(f"{_MAIN}t")]
+        [name] = [one.get("name") for one in parse(book.read("xl/workbook.xml")).iter(f"{_MAIN}sheet")]
+        cells = parse(book.read("xl/worksheets/sheet1.xml")).iter(f"{_MAIN}c")
+        values = {one.get("r"): (one.get("t"), one.findtext(f"{_MAIN}v")) for one in cells}
+    assert name == "客户管理渠道归类表"
+    assert shared[:3] == ["渠道", "客户数", "成交客户数"]
+    column = [values[f"B{row}"] for row in range(2, 10) if f"B{row}" in values]
+    assert sum(float(value or 0) for type_, value in column if type_ is None) == len(everyone)
+
+
+async def test_sales_are_compared_with_as_much_of_the_month_before(
+    client: httpx.AsyncClient, everyone: list[View]
+) -> None:
+    body = await answered(client, "channels", period="month", to="2026-11-15T04:00:00Z")
+    assert (body["from"], body["to"]) == ("2026-10-31T16:00:00Z", "2026-11-15T04:00:00Z")  # midnight in Shanghai
+    assert body["before"] == {"from": "2026-09-30T16:00:00Z", "to": "2026-10-15T04:00:00Z"}
+    [winner] = [one for one in everyone if one["customer_id"] == public_id(WINNER)]  # only their views are not added up
+    region = ({"CN-31", "CN-11"} - {winner["attributes"].get("region")}).pop()
+    year = await answered(client, "channels", period="year", to="2026-12-31T00:00:00Z", region=region)
+    assert sum(Decimal(row["sales"]) for row in year["channels"]) == sum(
+        Decimal(one["orders"]["amount"]) for one in everyone if one["attributes"].get("region") == region
+    )
+
+
+_MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def parse(text: bytes) -> ElementTree.Element:
+    return ElementTree.fromstring(text)
+
+
 @pytest.mark.parametrize(
     ("path", "field"),
     [
@@ -86,6 +126,15 @@ async def test_the_channel_table_opens_in_a_spreadsheet_in_the_readers_language(
         ("channels?from=0001-01-01T00:00:00Z&to=0009-01-01T00:00:00Z", "from"),
         ("channels?format=pdf", "format"),
         ("channels?touch=middle", "touch"),
+        ("channels?period=month&from=2026-01-01T00:00:00Z", "from"),
+        ("channels?period=year&to=0001-01-01T00:00:00Z", "to"),
+        ("activity?from=2026-11-20T00:00:00Z", "from"),
+        ("activity?from=2026-11-20&to=2026-11-19", "from"),
+        ("activity?channel=fax", "channel"),
+        ("orders?period=decade", "period"),
+        ("orders?to=1969-12-31", "to"),
+        ("hours?to=20261120x", "to"),
+        ("funnel?step=nowhere", "step"),
     ],
 )
 async def test_a_bad_parameter_is_a_400_naming_it(client: httpx.AsyncClient, path: str, field: str) -> None:

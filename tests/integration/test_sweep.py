@@ -12,10 +12,11 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.listed import listed
 from tests.support.scoring import append, score, view_by
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.db.tables import changes, customer_facets, customers, reviews
+from tierwise.db.tables import changes, customers, reviews
 from tierwise.domain import attributes, ledger
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.interaction import Interaction
@@ -128,8 +129,7 @@ async def test_facets_and_the_day_of_a_stage_follow(
     assert view["lifecycle"]["stage"] == "dormant"
     rulebook = load(default_text())
     assert view["lifecycle"]["since"] == at.astimezone(rulebook.days.zone).date().isoformat()
-    async with engine.connect() as connection:
-        assert (await connection.execute(select(customer_facets.c.stage))).scalar_one() == "dormant"
+    assert [row["stage"] for row in (await listed(engine)).values()] == ["dormant"]
 
 
 async def test_two_sweepers_and_scoring_at_once_lose_nothing(

@@ -81,7 +81,8 @@ async def changes_tell_the_story(product: Product) -> None:
         last = dict((await connection.execute(select(customers.c.id, customers.c.sequence))).all())
     for id_, facets in (await listed(product.engine)).items():
         story = told[id_]
-        assert (story["tier"], story["intent"], story["lifecycle"]) == tuple(map(facets.get, ("tier", "intent", "stage")))
+        told_last = (story["tier"], story["intent"], story["lifecycle"])
+        assert told_last == (facets["tier"], facets["intent"], facets["stage"])
         tags = [f"{name.removeprefix('tag:')}:{to}" for name, to in story.items() if name.startswith("tag:") and to]
         assert tuple(sorted(tags)) == facets["tags"]
         assert last[id_] == sequences[id_]

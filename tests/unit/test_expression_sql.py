@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from tierwise.domain.rulebook.expressions import ExpressionError, parse
 from tierwise.domain.rulebook.load import default_text, load
-from tierwise_profile_api.expression_sql import condition_of
-from tierwise_profile_api.facets import Bound
+from tierwise.finding.conditions import Bound
+from tierwise.finding.expression_sql import condition_of
 from tierwise_profile_api.filters import Asked
 
 RULEBOOK = load(default_text())

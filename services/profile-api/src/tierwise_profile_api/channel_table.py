@@ -8,8 +8,8 @@ from typing import Any, Final
 from tierwise.domain.calendar import day_number
 from tierwise.domain.money import decimal_string
 from tierwise.domain.rulebook.book import Rulebook
+from tierwise.finding.conditions import Bound
 from tierwise_profile_api.activity import in_base_currency
-from tierwise_profile_api.facets import Bound
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.finding import Page
 from tierwise_profile_api.reads import Row

@@ -13,13 +13,13 @@ from tierwise.domain.identifier import InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.segment import FILTER_CHARS_MAX
 from tierwise.domain.source import BACKEND
+from tierwise.finding.conditions import ASKED, Bound, any_tag, column_among, interest_among
+from tierwise.finding.expression_sql import condition_of
 from tierwise.security.personal import Vault
-from tierwise_profile_api.expression_sql import condition_of
-from tierwise_profile_api.facets import ASKED, Bound, any_tag, column_among, interest_among
 from tierwise_profile_api.parameters import VALUES_MAX, BadParameter, instant
 
-EXPRESSION_CHARS_MAX: Final = 4_000
 _Q_CHARS_MAX: Final = 256
 _KINDS: Final = ("email", "phone", "user_id", "crm_id", "anonymous_id")
 
@@ -58,10 +58,11 @@ class Asked:
     tier_to: Annotated[Score, Query(ge=0, le=100, description="A tier score of at most this.")] = None
     seen_from: Annotated[str | None, Query(description="Last seen at this time or later.")] = None
     seen_to: Annotated[str | None, Query(description="Last seen before this time.")] = None
+    segment: Annotated[Several, _several("In any of these segments.", "top-buyers")] = None
     filter: Annotated[
         str | None,
         Query(
-            max_length=EXPRESSION_CHARS_MAX,
+            max_length=FILTER_CHARS_MAX,
             description="An expression in the rulebook's language.",
             examples=['tier in ("A", "B") and not (intent < 40 or region = "CN-31")'],
         ),
@@ -80,12 +81,15 @@ class Filters:
     values: list[object]
 
 
-def read_filters(asked: Asked, rulebook: Rulebook, vault: Vault) -> Filters:
-    """Raises BadParameter naming the values that there are: a typing error must not look like an empty list."""
+def read_filters(asked: Asked, rulebook: Rulebook, vault: Vault, segments: Sequence[str] = ()) -> Filters:
+    """`segments`: the filters of those asked for. Raises BadParameter naming the values that there are: a typing error
+    must not look like an empty list."""
     bound = Bound()
     found = [*_classified(asked, rulebook, bound), *_known(asked, bound), *_ranges(asked, bound)]
+    if segments:
+        found.append(f"({' OR '.join(_expressed('segment', one, rulebook, bound) for one in segments)})")
     if asked.filter is not None:
-        found.append(_expressed(asked.filter, rulebook, bound))
+        found.append(_expressed("filter", asked.filter, rulebook, bound))
     if asked.q is not None:
         found.append(_searched(asked.q, vault, bound))
     return Filters(" AND ".join(found) or "true", bound.values)
@@ -136,13 +140,13 @@ def _ranges(asked: Asked, bound: Bound) -> Iterator[str]:
         yield f"f.last_seen < {bound(until, 'timestamptz')}"
 
 
-def _expressed(expression: str, rulebook: Rulebook, bound: Bound) -> str:
+def _expressed(field: str, expression: str, rulebook: Rulebook, bound: Bound) -> str:
     if "\0" in expression:
-        raise BadParameter("filter", "An expression has no zero byte.")
+        raise BadParameter(field, "An expression has no zero byte.")
     try:
         return condition_of(parse(expression), expression, rulebook, bound)
     except ExpressionError as error:
-        raise BadParameter("filter", f"{error}.") from error
+        raise BadParameter(field, f"{error}.") from error
 
 
 def _searched(given: str, vault: Vault, bound: Bound) -> str:

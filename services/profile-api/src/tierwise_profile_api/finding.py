@@ -8,8 +8,8 @@ from fastapi import Query
 
 from tierwise.db.facets import INTEREST
 from tierwise.domain.rulebook.book import Rulebook, Tag
+from tierwise.finding.conditions import GROUPS, Bound, any_tag
 from tierwise_profile_api import queries
-from tierwise_profile_api.facets import GROUPS, Bound, any_tag
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.parameters import BadParameter
 

@@ -6,44 +6,26 @@ and changes stay under the id that they were written with, so the person's are t
 
 from typing import Final
 
-_VIEW: Final = """
-    c.id, c.merged_into, c.ledger, c.attributes, c.result, c.rulebook_id, c.cuts, c.first_seen, c.last_seen,
-    c.stage_since, c.classified_at, c.sequence, c.version, i.kinds, i.ciphertexts
-"""
-
-_IDENTIFIERS: Final = """
-    CROSS JOIN LATERAL (
-        SELECT array_agg(kind) AS kinds, array_agg(ciphertext) AS ciphertexts
-        FROM identifiers WHERE customer_id = c.id
-    ) i
-"""
-
-# $1 customer. The winner's row where the customer was merged.
-CUSTOMER: Final = f"""
-SELECT {_VIEW}
-FROM customers asked
-JOIN customers c ON c.id = coalesce(asked.merged_into, asked.id)
-{_IDENTIFIERS}
-WHERE asked.id = $1
-"""
+from tierwise.db.current import CUSTOMER as CUSTOMER
+from tierwise.db.current import KNOWN_BY, VIEW
 
 # $1 hash of kind and value.
 CUSTOMER_BY_IDENTIFIER: Final = f"""
-SELECT {_VIEW}
+SELECT {VIEW}
 FROM identifiers held
 JOIN customers asked ON asked.id = held.customer_id
 JOIN customers c ON c.id = coalesce(asked.merged_into, asked.id)
-{_IDENTIFIERS}
+{KNOWN_BY}
 WHERE held.hash = $1
 """
 
 # $1 after this id, $2 how many. Every customer, by id.
 CUSTOMERS: Final = f"""
-SELECT {_VIEW}
+SELECT {VIEW}
 FROM (
     SELECT * FROM customers WHERE merged_into IS NULL AND id > $1 ORDER BY id LIMIT $2
 ) c
-{_IDENTIFIERS}
+{KNOWN_BY}
 ORDER BY c.id
 """
 
@@ -51,10 +33,10 @@ ORDER BY c.id
 def customers_chosen(chosen: str, order: str) -> str:
     """`chosen`: a statement with the columns `id` and `place`; `order`: of its rows (as c has ids)."""
     return f"""
-SELECT {_VIEW}, chosen.place
+SELECT {VIEW}, chosen.place
 FROM ({chosen}) chosen
 JOIN customers c ON c.id = chosen.id
-{_IDENTIFIERS}
+{KNOWN_BY}
 ORDER BY {order}
 """
 
@@ -118,7 +100,7 @@ WHERE c.customer_id = $1 AND c.sequence = $2
 # $1 numbers of questions, $2 their customers, $3 and $4 the same of hashes of kind and value. A row for each that is
 # known.
 CUSTOMERS_ASKED: Final = f"""
-SELECT {_VIEW}, question.number
+SELECT {VIEW}, question.number
 FROM (
     SELECT * FROM unnest($1::int[], $2::bigint[]) AS by_id (number, id)
     UNION ALL
@@ -127,11 +109,53 @@ FROM (
 ) question
 JOIN customers asked ON asked.id = question.id
 JOIN customers c ON c.id = coalesce(asked.merged_into, asked.id)
-{_IDENTIFIERS}
+{KNOWN_BY}
 """
 
-# $1 hashes.
-IDENTIFIERS: Final = "SELECT hash, kind, ciphertext FROM identifiers WHERE hash = ANY ($1::uuid[])"
+# $1 hashes, $2 customer: those of these that are theirs.
+IDENTIFIERS_OF: Final = """
+SELECT hash, kind, ciphertext FROM identifiers WHERE hash = ANY ($1::uuid[]) AND customer_id = $2
+"""
+
+# $1 hashes. Also those that an interaction names and that by a ruling are not its customer's.
+IDENTIFIERS: Final = """
+SELECT hash, kind, ciphertext FROM identifiers WHERE hash = ANY ($1::uuid[])
+UNION ALL
+SELECT hash, kind, ciphertext FROM mentions WHERE hash = ANY ($1::uuid[])
+"""
+
+# $1 customer.
+ERASED: Final = "SELECT erased_at FROM erased_customers WHERE customer_id = $1"
+
+# $1 customer. What they have, and whether it is the last word that it is blocked.
+HELD: Final = """
+SELECT held.hash, coalesce(last.ruling = 'block', false) AS blocked
+FROM identifiers held LEFT JOIN LATERAL (
+    SELECT ruling FROM ruled_identifiers
+    WHERE hash = held.hash AND ruling IN ('block', 'unblock') ORDER BY at DESC, key DESC LIMIT 1
+) last ON true
+WHERE held.customer_id = $1
+ORDER BY held.hash
+"""
+
+# $1 customer, $2 one that was merged into it: what the interactions of that one, and of those whom it had taken in,
+# name. No row: it was not merged into it.
+NAMED_BY_PART: Final = """
+WITH RECURSIVE part AS (
+    SELECT id FROM customers WHERE id = $2 AND merged_into = $1
+    UNION
+    SELECT c.id FROM part JOIN changes m ON m.customer_id = part.id AND m.aspect = 'merge'
+    JOIN customers c ON c.id = m.merged AND c.merged_into = $1
+)
+SELECT DISTINCT unnest(i.identifiers) FROM part JOIN interactions i ON i.customer_id = part.id
+"""
+
+# $1 before this number, $2 how many, $3 customer, $4 ruling (either may be null: any).
+RULINGS: Final = """
+SELECT number, id, ruling, author, at, reason, customer_id, kind, ciphertext FROM rulings
+WHERE number < $1 AND ($3::bigint IS NULL OR customer_id = $3) AND ($4::text IS NULL OR ruling = $4)
+ORDER BY number DESC LIMIT $2
+"""
 
 # $1 customer, $2 how many, $3 before this row's id, $4 patterns of aspects, $5 from this time on, $6 before this time
 # (null: any). No row: no such customer. One row whose id is

@@ -1,53 +1,60 @@
 """Every customer, or those that a filter leaves, by id: as lines of JSON, or as a flat table."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Annotated, Final, Literal
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import StreamingResponse
 
 from tierwise.domain.customer_id import internal_id
 from tierwise.security.keys import Reader
-from tierwise_profile_api import queries
 from tierwise_profile_api.audit import personal_data_left
 from tierwise_profile_api.authenticate import EXPORT, documented, holding
-from tierwise_profile_api.backend import Backend, backend_of
+from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.documents import problems
-from tierwise_profile_api.facet_names import FacetNames
-from tierwise_profile_api.filters import Asked, Filters, read_filters
-from tierwise_profile_api.finding import Page, page
-from tierwise_profile_api.flat import as_csv, flat_page, named
-from tierwise_profile_api.parameters import BadParameter, known_parameters
+from tierwise_profile_api.exporting import flat_csv, flat_lines, flat_parquet, views
+from tierwise_profile_api.filters import Asked
+from tierwise_profile_api.language import negotiated
+from tierwise_profile_api.narrowing import narrowed
+from tierwise_profile_api.parameters import AsOf, BadParameter, By, known_parameters, past_instant
+from tierwise_profile_api.past_export import as_they_stood, customers_of, past_views
 from tierwise_profile_api.positions import POSITIONS_HEADER, positions_header
-from tierwise_profile_api.reads import Row
-from tierwise_profile_api.view import view
 
 router = APIRouter(prefix="/v1", tags=["export"], dependencies=[Depends(known_parameters)])
 
-PAGE: Final = 50
-"""Customers in one read. A view takes 0.2 ms of the processor: a page holds other requests up for 10 ms."""
-
-FLAT_PAGE: Final = 1_000
-"""Likewise, of rows that take 0.01 ms."""
-
-_encoder = msgspec.json.Encoder()
+_LINES: Final = "application/x-ndjson"
+_PARQUET: Final = "application/vnd.apache.parquet"
+_FLAT: Final = {
+    "csv": (flat_csv, "text/csv; charset=utf-8"),
+    "parquet": (flat_parquet, _PARQUET),
+    "ndjson": (flat_lines, _LINES),
+}
+_COUNT: Final = "Tierwise-Customers"
+_COUNT_HEADER: Final[dict[str, Any]] = {
+    _COUNT: {
+        "description": "With `as_of`: how many customers are looked at, of whom those who came later have no line.",
+        "schema": {"type": "integer"},
+        "example": 1204,
+    }
+}
 
 
 @router.get(
     "/export",
     summary="Every customer, by id",
     response_class=StreamingResponse,
-    responses=problems()
+    responses=problems(409)
     | {
         200: {
             "description": "One customer a line: current views, or flat rows of what can be asked for. Each is "
             "consistent in itself; a customer who comes while the export runs may be missing. A response cut short is "
             "incomplete: go on with `after` the last customer of a whole line.",
-            "headers": POSITIONS_HEADER,
+            "headers": POSITIONS_HEADER | _COUNT_HEADER,
             "content": {
-                "application/x-ndjson": {"schema": {"$ref": "#/components/schemas/Customer"}},
+                _LINES: {"schema": {"$ref": "#/components/schemas/Customer"}},
                 "text/csv": {"schema": {"type": "string"}},
+                _PARQUET: {"schema": {"type": "string", "format": "binary"}},
             },
         }
     },
@@ -58,65 +65,45 @@ async def export_customers(
     reader: Annotated[Reader, Depends(holding(EXPORT))],
     asked: Annotated[Asked, Depends()],
     format_: Annotated[
-        Literal["ndjson", "csv"], Query(alias="format", description="Current views as lines of JSON, or flat rows.")
+        Literal["ndjson", "csv", "parquet"], Query(alias="format", description="Lines of JSON, or flat rows in a file.")
     ] = "ndjson",
+    shape: Annotated[
+        Literal["view", "flat"],
+        Query(description="Of lines of JSON: current views, or the columns of the flat files, ten times as fast."),
+    ] = "view",
     after: Annotated[
         str | None,
         Query(max_length=15, description="Go on after this customer's id.", examples=["c_e2rp2eapcnax1"]),
     ] = None,
+    as_of: AsOf = None,
+    by: By = "then",
 ) -> StreamingResponse:
-    """Takes no lock and no long transaction, and as much memory however many customers there are."""
+    """Takes no lock and no long transaction, and as much memory however many customers there are. With `as_of` the
+    history of each is folded, one such export at a time; filters then choose by what is so now."""
     source = backend_of(request)
     headers = await positions_header(source)  # before anything is read
-    filters = read_filters(asked, await source.rulebook_in_force(), source.vault)
+    filters = await narrowed(source, asked, await source.rulebook_in_force())
     number = -1 if after is None else internal_id(after)
     if number is None:
         raise BadParameter("after", "This is no customer's id; ids are 15 characters and begin with c_.")
-    if format_ == "csv":
-        flat = _pages(source, lambda last: flat_page(filters, last, FLAT_PAGE), "customer_id", number, FLAT_PAGE)
-        return StreamingResponse(
-            await _begun(_table(flat, FacetNames(source.reads))), media_type="text/csv; charset=utf-8", headers=headers
-        )
+    if as_of is None and (format_ != "ndjson" or shape == "flat"):
+        chunks, media_type = _FLAT[format_]
+        return await _streamed(chunks(source, filters, number), media_type, headers)
+    if as_of is None:
+        await personal_data_left(request, reader, [None])
+        return await _streamed(views(source, reader, filters, number), _LINES, headers)
+    if format_ != "ndjson" or shape == "flat":
+        raise BadParameter("as_of", "The past comes as views in lines of JSON alone.")
+    time = past_instant("as_of", as_of, datetime.now(UTC))
     await personal_data_left(request, reader, [None])
-    pages = _pages(source, lambda last: _views_page(filters, last), "id", number, PAGE)
-    lines = _lines(pages, source, reader)
-    return StreamingResponse(await _begun(lines), media_type="application/x-ndjson", headers=headers)
+    headers[_COUNT] = str(await customers_of(source, filters, number))
+    language = negotiated(request.headers.get("accept-language"))
+    shown = as_they_stood(source, reader, time, current=by == "current", language=language)
+    return await _streamed(past_views(source, filters, number, shown), _LINES, headers)
 
 
-def _views_page(filters: Filters, last: int) -> Page:
-    if filters.sql == "true":  # everyone: one table less to read
-        return Page(queries.CUSTOMERS, [last, PAGE])
-    return page(filters, "customer_id", (last, last), PAGE)
-
-
-Pages = AsyncIterator[Sequence[Row]]
-
-
-async def _pages(source: Backend, asking: Callable[[int], Page], column: str, last: int, size: int) -> Pages:
-    """Raises Unavailable in the middle when the database stays away: then the connection is cut."""
-    while True:
-        wanted = asking(last)
-        rows = await source.reads.rows(wanted.statement, *wanted.values)
-        yield rows
-        if len(rows) < size:
-            return
-        last = rows[-1][column]
-
-
-async def _lines(pages: Pages, source: Backend, reader: Reader) -> AsyncIterator[bytes]:
-    async for rows in pages:
-        yield _encoder.encode_lines([await view(row, source, reader) for row in rows])
-
-
-async def _table(pages: Pages, names: FacetNames) -> AsyncIterator[bytes]:
-    heading = True
-    async for rows in pages:
-        yield as_csv(await named(rows, names), heading=heading)
-        heading = False
-
-
-async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """The same, the first of them made already, so that what fails at once is answered as a problem."""
+async def _streamed(chunks: AsyncIterator[bytes], media_type: str, headers: dict[str, str]) -> StreamingResponse:
+    """The first chunk is made before anything is answered, so that what fails at once is answered as a problem."""
     first = await anext(chunks)
 
     async def all_of_them() -> AsyncIterator[bytes]:
@@ -124,4 +111,4 @@ async def _begun(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         async for chunk in chunks:
             yield chunk
 
-    return all_of_them()
+    return StreamingResponse(all_of_them(), media_type=media_type, headers=headers)

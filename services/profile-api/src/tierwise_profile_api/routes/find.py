@@ -16,8 +16,9 @@ from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.fields import picked, read_fields
-from tierwise_profile_api.filters import Asked, Filters, read_filters
+from tierwise_profile_api.filters import Asked, Filters
 from tierwise_profile_api.finding import Sort, counting, page
+from tierwise_profile_api.narrowing import narrowed
 from tierwise_profile_api.parameters import Cursor, FieldNames, Limit, known_parameters
 from tierwise_profile_api.view import view
 
@@ -52,7 +53,7 @@ async def find_customers(
     """Different filters all hold; several values of one mean any of them."""
     source = backend_of(request)
     chosen = read_fields(fields)
-    filters = read_filters(asked, await source.rulebook_in_force(), source.vault)
+    filters = await narrowed(source, asked, await source.rulebook_in_force())
     of = listing("customers", filters.sql, [str(value) for value in filters.values], sort)
     after = None if cursor is None else open_cursor(cursor, tuple[Any, int], source.vault, of=of)
     asking = page(filters, sort, after, limit + 1)
@@ -77,7 +78,7 @@ async def count_customers(request: Request, _: ProfileReader, asked: Narrowed, b
     """Without `by` there are no `values`. The value null: not known. A customer may have several interests."""
     source = backend_of(request)
     rulebook = await source.rulebook_in_force()
-    filters = read_filters(asked, rulebook, source.vault)
+    filters = await narrowed(source, asked, rulebook)
     return Response(_encode(await counted(source, filters, by, rulebook)), media_type="application/json")
 
 

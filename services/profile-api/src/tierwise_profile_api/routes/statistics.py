@@ -1,22 +1,29 @@
-"""Statistics: how customers are distributed, how they moved, and what each channel brought. Computed when asked."""
+"""Statistics: how customers are distributed, how they moved, and what each channel brought."""
 
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
+from tierwise.domain.calendar import date_of, day_number
 from tierwise.domain.change import rfc3339
+from tierwise.domain.rulebook.book import Rulebook
 from tierwise.security.keys import Reader
 from tierwise_profile_api import documents
+from tierwise_profile_api.activity import Every, began
 from tierwise_profile_api.authenticate import STATISTICS, documented, holding
 from tierwise_profile_api.backend import backend_of
-from tierwise_profile_api.channel_table import channel_csv, channel_rows, channel_statement
-from tierwise_profile_api.documents import problems
-from tierwise_profile_api.filters import Asked, read_filters
+from tierwise_profile_api.channel_files import channel_csv, channel_xlsx
+from tierwise_profile_api.channel_table import Compared, channel_rows, channel_statement, sales_statement
+from tierwise_profile_api.filters import Asked
 from tierwise_profile_api.language import negotiated
+from tierwise_profile_api.narrowing import narrowed
 from tierwise_profile_api.parameters import BadParameter, instant, known_parameters
 from tierwise_profile_api.routes.find import counted
+from tierwise_profile_api.snapshots import Snapshot
+from tierwise_profile_api.statistics_documents import aged
 
 router = APIRouter(prefix="/v1/statistics", tags=["statistics"], dependencies=[Depends(known_parameters)])
 
@@ -27,6 +34,9 @@ StatisticsReader = Annotated[Reader, Depends(holding(STATISTICS))]
 Narrowed = Annotated[Asked, Depends()]
 From = Annotated[str | None, Query(alias="from", description="From this time on, RFC 3339; 30 days before `to`.")]
 To = Annotated[str | None, Query(description="Before this time, RFC 3339; now.")]
+
+_XLSX: Final = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+_BYTES: Final = {"type": "string", "format": "binary"}
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,7 +56,7 @@ GROUP BY 1, 2 ORDER BY 1, 2
     "/distribution",
     summary="How many customers have each value",
     response_model=documents.Count,
-    responses=problems(),
+    responses=aged(),
     openapi_extra=documented(STATISTICS),
 )
 async def distribution(
@@ -58,15 +68,16 @@ async def distribution(
     """Of those who are not known to have any value, `value` is null."""
     source = backend_of(request)
     rulebook = await source.rulebook_in_force()
-    filters = read_filters(asked, rulebook, source.vault)
-    return Response(_encode(await counted(source, filters, by, rulebook)), media_type="application/json")
+    filters = await narrowed(source, asked, rulebook)
+    made = await _kept(request, rulebook, lambda: counted(source, filters, by, rulebook))
+    return _answer(made.value, made.headers)
 
 
 @router.get(
     "/moves",
     summary="How many customers moved from which value to which",
     response_model=documents.Moves,
-    responses=problems(),
+    responses=aged(),
     openapi_extra=documented(STATISTICS),
 )
 async def moves(
@@ -78,18 +89,19 @@ async def moves(
 ) -> Response:
     """Over the whole period: who went from C to B and back to C moved from C to C. `from` is null for who came."""
     start, end = _period(from_, to)
-    rows = await backend_of(request).reads.rows(_MOVES, aspect, start, end)
-    items = [{"from": row["from"], "to": row["to"], "customers": row["customers"]} for row in rows]
-    body = {"aspect": aspect, "from": rfc3339(start), "to": rfc3339(end), "moves": items}
-    return Response(_encode(body), media_type="application/json")
+    source = backend_of(request)
+    rulebook = await source.rulebook_in_force()
+    made = await _kept(request, rulebook, lambda: source.reads.rows(_MOVES, aspect, start, end))
+    items = [{"from": row["from"], "to": row["to"], "customers": row["customers"]} for row in made.value]
+    body = {"as_of": rfc3339(made.at), "aspect": aspect, "from": rfc3339(start), "to": rfc3339(end), "moves": items}
+    return _answer(body, made.headers)
 
 
 @router.get(
     "/channels",
     summary="The channel table: customers, sales and growth by where customers came from",
     response_model=documents.ChannelTable,
-    responses=problems()
-    | {200: {"content": {"text/csv": {"schema": {"type": "string"}}}, "description": "The table."}},
+    responses=aged("The table.", **{"text/csv": {"schema": {"type": "string"}}, _XLSX: {"schema": _BYTES}}),
     openapi_extra=documented(STATISTICS),
 )
 async def channel_table(
@@ -97,25 +109,76 @@ async def channel_table(
     _: StatisticsReader,
     asked: Narrowed,
     touch: Annotated[Literal["first", "last"], Query(description="By the first touch or by the last.")] = "first",
-    format_: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    format_: Annotated[Literal["json", "csv", "xlsx"], Query(alias="format")] = "json",
+    period: Annotated[
+        Literal["month", "quarter", "year"] | None,
+        Query(description="The one that `to` lies in, up to `to`, compared with as much of the one before."),
+    ] = None,
     from_: From = None,
     to: To = None,
 ) -> Response:
-    """Orders and amounts are of all time; new customers are those first seen in the period, compared with the period
-    of the same length before it. As CSV the headings are in the language of Accept-Language."""
+    """Customers, orders and amounts are of all time. Sales, new customers and what they grew by are of the period: that
+    from `from` to `to` against the one of the same length before it, or one by the calendar. Files are headed in the
+    language of Accept-Language."""
     source = backend_of(request)
-    start, end = _period(from_, to)
     rulebook = await source.rulebook_in_force()
-    filters = read_filters(asked, rulebook, source.vault)
-    as_of = rfc3339(datetime.now(UTC))
-    asking = channel_statement(filters, f"{touch}_touch", start, end - start)
-    rows = channel_rows(await source.reads.rows(asking.statement, *asking.values), rulebook)
-    if format_ == "csv":
-        language = negotiated(request.headers.get("accept-language"))
-        headers = {"Content-Disposition": 'attachment; filename="channels.csv"', "Vary": "Accept-Language"}
-        return Response(channel_csv(rows, rulebook, language), media_type="text/csv; charset=utf-8", headers=headers)
-    body: dict[str, Any] = {"as_of": as_of, "from": rfc3339(start), "to": rfc3339(end), "currency": rulebook.currency}
-    return Response(_encode({**body, "channels": rows}), media_type="application/json")
+    filters = await narrowed(source, asked, rulebook)
+    compared = _by_calendar(period, from_, to, rulebook) if period else _compared(*_period(from_, to))
+
+    async def table() -> list[dict[str, Any]]:
+        found = channel_statement(filters, f"{touch}_touch", compared)
+        sold = sales_statement(filters, f"{touch}_touch", compared, rulebook)
+        of_all, in_period = [await source.reads.rows(one.statement, *one.values) for one in (found, sold)]
+        return channel_rows(of_all, in_period, rulebook)
+
+    made = await _kept(request, rulebook, table)
+    if format_ == "json":
+        body: dict[str, Any] = {
+            "as_of": rfc3339(made.at),
+            "from": rfc3339(compared.start),
+            "to": rfc3339(compared.end),
+            "before": {"from": rfc3339(compared.before), "to": rfc3339(compared.before_end)},
+            "currency": rulebook.currency,
+        }
+        return _answer({**body, "channels": made.value}, made.headers)
+    language = negotiated(request.headers.get("accept-language"))
+    file, media_type = (channel_csv, "text/csv; charset=utf-8") if format_ == "csv" else (channel_xlsx, _XLSX)
+    headers = {
+        "Content-Disposition": f'attachment; filename="channels.{format_}"',
+        "Vary": "Accept-Language",
+        **made.headers,
+    }
+    return Response(file(made.value, rulebook, language), headers=headers, media_type=media_type)
+
+
+async def _kept(request: Request, rulebook: Rulebook, make: Callable[[], Awaitable[Any]]) -> Snapshot:
+    """What the same request was answered with, or is now."""
+    return await backend_of(request).snapshots.get((request.url.path, request.url.query, rulebook), make)
+
+
+def _answer(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
+    return Response(_encode(body), headers=headers, media_type="application/json")
+
+
+def _compared(start: datetime, end: datetime) -> Compared:
+    return Compared(start - (end - start), start, start, end)
+
+
+def _by_calendar(every: Every, from_: str | None, to: str | None, rulebook: Rulebook) -> Compared:
+    """Raises BadParameter."""
+    if from_ is not None:
+        raise BadParameter("from", "A period of the calendar begins when it begins: give `from` or `period`.")
+    end = instant("to", to) or datetime.now(UTC)
+    if not _CALENDAR[0] <= end.year <= _CALENDAR[1]:
+        raise BadParameter("to", f"Years are from {_CALENDAR[0]} to {_CALENDAR[1]}.")
+    first = began(date_of(rulebook.days.day_of(end - timedelta(microseconds=1))), every)
+    before, start = (
+        rulebook.days.midnight(day_number(day)) for day in (began(first - timedelta(days=1), every), first)
+    )
+    return Compared(before, min(before + (end - start), start), start, end)
+
+
+_CALENDAR: Final = (1973, 2147)
 
 
 def _period(from_: str | None, to: str | None) -> tuple[datetime, datetime]:

@@ -26,7 +26,7 @@ from tierwise.domain.rulebook.expressions import (
     Text,
     Truth,
 )
-from tierwise_profile_api.facets import ASKED, TOUCHES, Bound, any_tag, column_among, column_known, interest_among
+from tierwise.finding.conditions import ASKED, TOUCHES, Bound, any_tag, column_among, column_known, interest_among
 
 _NUMBERS: Final = {
     "intent": "f.score / 10.0::float8",

@@ -1,0 +1,1 @@
+"""Conditions on customers: by facets, and by expressions in the rulebook's language, as SQL."""
