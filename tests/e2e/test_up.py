@@ -72,6 +72,10 @@ class Up:
         """Of every process that the service has had, the newest last."""
         return [int(pid) for pid in re.findall(rf"^{service} *\| started as process (\d+)$", self.said(), re.MULTILINE)]
 
+    def postgres(self) -> int:
+        """The process of the embedded PostgreSQL."""
+        return int((self.directory / "data" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+
     def until(self, holds: Callable[[], bool], *, within_s: float) -> None:
         deadline = time.monotonic() + within_s
         while not holds():
@@ -139,7 +143,7 @@ def orders(up: Up, read: dict[str, str]) -> int:
     return int(response.json()["orders"]["count"]) if response.status_code == 200 else 0
 
 
-def test_an_interaction_travels_the_whole_way_and_services_that_die_come_back(up: Up) -> None:
+def test_an_interaction_travels_the_whole_way_and_whatever_dies_comes_back(up: Up) -> None:
     up.until_said("Ready.")
     write, read = up.key("--source", "shop"), up.key("--reader", "test")
     response = httpx.post(f"{up.ingest}/v1/interactions", headers=write, json=purchase(1))
@@ -153,6 +157,12 @@ def test_an_interaction_travels_the_whole_way_and_services_that_die_come_back(up
         assert "killed by SIGKILL" in up.said()
         up.until(lambda: _taken(up, write, number), within_s=READY_WITHIN_S)  # noqa: B023  (called at once)
         up.until(lambda: orders(up, read) == number, within_s=READY_WITHIN_S)  # noqa: B023
+
+    os.kill(up.postgres(), signal.SIGKILL)
+    up.until_said("embedded_database_died", within_s=10)
+    up.until(lambda: _taken(up, write, 5), within_s=READY_WITHIN_S)
+    up.until(lambda: orders(up, read) == 5, within_s=READY_WITHIN_S)
+    assert [len(up.pids(service)) for service in ("ingest", "scoring", "profile-api")] == [2, 2, 2]
 
     children = [up.pids(service)[-1] for service in ("ingest", "scoring", "profile-api")]
     assert up.stop() == 0

@@ -21,7 +21,7 @@ from tierwise.security.keys import create_read_key
 from tierwise.security.personal import Vault, VaultError
 from tierwise.settings import Settings
 from tierwise_profile_api.app import create_app
-from tierwise_profile_api.routes import export
+from tierwise_profile_api.exporting import VIEWS_PAGE
 
 VISIT = happened("web", "page_view", "2026-11-01T08:00:00+00:00", identifiers={"user_id": "u7"})
 
@@ -190,7 +190,7 @@ async def test_a_database_that_was_not_migrated_is_told_by_readiness(empty_datab
 async def test_an_export_longer_than_one_read_is_whole(
     settings: Settings, key: str, engine: AsyncEngine, vault: Vault
 ) -> None:
-    customers = 2 * export.PAGE + 1
+    customers = 2 * VIEWS_PAGE + 1
     async with engine.begin() as connection:
         await store_customer(connection, vault, 1, [VISIT])
         await connection.execute(text(_COPIES), {"copies": customers})

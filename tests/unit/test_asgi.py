@@ -72,7 +72,9 @@ async def test_an_error_in_the_middle_of_a_response_cuts_it_off() -> None:
         messages.append(message)
 
     with pytest.raises(RuntimeError):
-        await observed(CollectorRegistry())({"type": "http", "method": "GET", "path": "/half"}, receive, send)
+        await observed(CollectorRegistry())(
+            {"type": "http", "method": "GET", "path": "/half", "headers": []}, receive, send
+        )
     assert len(messages) == 1
 
 
@@ -113,6 +115,21 @@ async def test_readiness_names_what_is_missing_and_waits_for_nobody() -> None:
     }
     assert (await call(app, "GET", "/healthz")).status_code == 200
     assert (await call(health_app({"a": well}, CollectorRegistry()), "GET", "/readyz")).status_code == 200
+
+
+async def test_what_was_ready_once_has_started_for_good() -> None:
+    reason: str | None = "The database is away."
+
+    async def check() -> str | None:
+        return reason
+
+    app = health_app({"database": check}, CollectorRegistry())
+    assert (await call(app, "GET", "/startupz")).status_code == 503
+    reason = None
+    assert (await call(app, "GET", "/startupz")).status_code == 200
+    reason = "The database is away."
+    assert (await call(app, "GET", "/startupz")).status_code == 200
+    assert (await call(app, "GET", "/readyz")).status_code == 503
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/healthz", 405), ("GET", "/other", 404)])

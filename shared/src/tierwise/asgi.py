@@ -88,18 +88,24 @@ def problem_of_http_error(error: HttpError) -> Problem:
 
 def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, timeout_s: float = 2.0) -> App:
     """Answers GET /healthz (the process serves), /readyz (503 unless every check passes within
-    `timeout_s`, with each one's state) and /metrics (Prometheus); all else is a 404 problem."""
+    `timeout_s`, with each one's state), /startupz (the same until it was ready once) and /metrics (Prometheus); all
+    else is a 404 problem."""
+    started = False
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal started
         match scope["path"]:
             case "/healthz":
                 response = json_response(200, {"status": "ok"})
-            case "/readyz":
+            case "/startupz" if started:
+                response = json_response(200, {"status": "started"})
+            case "/readyz" | "/startupz":
                 response = await _readiness(checks, timeout_s)
+                started |= response.status == 200
             case "/metrics":
                 response = Response(200, generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
             case _:
-                response = problem_response(NotFound("Try /healthz, /readyz or /metrics."))
+                response = problem_response(NotFound("Try /healthz, /readyz, /startupz or /metrics."))
         if scope["method"] not in ("GET", "HEAD"):
             response = problem_response(MethodNotAllowed("Only GET is answered here.", headers={"Allow": "GET, HEAD"}))
         await response(scope, receive, send)
@@ -113,7 +119,7 @@ def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, time
     return app
 
 
-HEALTH_PATHS: Final = ("/healthz", "/readyz", "/metrics")
+HEALTH_PATHS: Final = ("/healthz", "/readyz", "/startupz", "/metrics")
 
 
 async def _readiness(checks: Mapping[str, Check], timeout_s: float) -> Response:

@@ -18,6 +18,7 @@ from tierwise.asgi import (
     Send,
     problem_response,
 )
+from tierwise.headers import secure
 from tierwise.problem import Problem
 from tierwise.routes import Routes
 
@@ -60,6 +61,7 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                secure(scope, message)
             await send(message)
 
         template, app = self._direct.find(scope) or (None, self._app)

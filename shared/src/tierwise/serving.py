@@ -10,6 +10,8 @@ from typing import Any, Final
 import uvicorn
 
 from tierwise.asgi import App
+from tierwise.guarded import GuardedProtocol
+from tierwise.headers import ALWAYS
 from tierwise.memory import keep_freed
 
 DRAIN_S: Final = 8
@@ -19,7 +21,8 @@ KEEP_ALIVE_S: Final = 75
 """Longer than load balancers keep an idle connection (60 s mostly), so that it is they who close it."""
 
 UVICORN: Final[dict[str, Any]] = {
-    "http": "httptools",
+    "http": GuardedProtocol,
+    "headers": ALWAYS,
     "access_log": False,  # ours has route templates, theirs has paths
     "log_config": None,
     "server_header": False,

@@ -5,6 +5,7 @@ import sys
 
 import structlog
 
+from tierwise import tracing
 from tierwise.settings import Settings
 
 # Their info is about themselves; uvicorn's access log would print paths, which hold e-mail addresses.
@@ -16,13 +17,22 @@ _QUIET = {
     "alembic": logging.WARNING,
     "httpx": logging.WARNING,
     "asyncio": logging.WARNING,
+    "opentelemetry": logging.WARNING,
+    "urllib3": logging.WARNING,
 }
+
+
+def _of_a_trace(_: object, __: str, event: structlog.types.EventDict) -> structlog.types.EventDict:
+    if traceparent := tracing.traceparent():
+        event["trace_id"], event["span_id"] = traceparent.split("-")[1:3]
+    return event
 
 
 def configure_logging(settings: Settings) -> None:
     """Events with fields on stderr, for people (`console`) or machines (`json`, one object a line)."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _of_a_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

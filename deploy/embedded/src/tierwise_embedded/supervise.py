@@ -46,7 +46,8 @@ class Supervisor:
                 pause_s = FIRST_PAUSE_S
             self._tell(command, f"ended ({_how(status)}); starting it again in {pause_s:g} s")
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause_s)
+                async with asyncio.timeout(pause_s):  # wait_for of Python 3.11 may lose a cancellation
+                    await self._stopping.wait()
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
     async def stop(self) -> None:

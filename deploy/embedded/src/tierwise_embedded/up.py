@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise.addresses import addresses, url_of
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import migrate
 from tierwise.problem import Problem
@@ -28,22 +29,6 @@ Work = Callable[[AsyncEngine], Awaitable[None]]
 
 class PortsTaken(Problem):
     status, code, title = 409, "ports_taken", "Ports are in use"
-
-
-def addresses(settings: Settings) -> dict[str, tuple[str, int]]:
-    """Host and port of each service; port 0: any."""
-    return {
-        "ingest": (settings.ingest_host, settings.ingest_port),
-        "scoring": (settings.scoring_host, settings.scoring_port),
-        "profile-api": (settings.profile_api_host, settings.profile_api_port),
-    }
-
-
-def url_of(service: str, settings: Settings) -> str:
-    """By which this machine reaches it."""
-    host, port = addresses(settings)[service]
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)  # noqa: S104  (compared, not bound)
-    return f"http://{host}:{port}"
 
 
 async def up(settings: Settings, console: Console, *, work: Work | None = None) -> None:

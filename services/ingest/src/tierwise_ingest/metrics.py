@@ -1,5 +1,7 @@
 """What ingest counts. One set for each application, in a registry of its own."""
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tierwise.asgi import SECONDS_BUCKETS
@@ -15,6 +17,7 @@ class IngestMetrics:
             ("source",),
             registry=registry,
         )
+        self.accepted_of = cache(self.accepted.labels)  # 1.5 us, once a request
         self.rejected = Counter(
             "tierwise_ingest_interactions_rejected",
             "Interactions that were refused, by code.",

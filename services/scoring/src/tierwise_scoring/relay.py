@@ -16,9 +16,11 @@ from typing import NamedTuple, Protocol
 
 import asyncpg
 import structlog
+from prometheus_client import Counter
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise import tracing
+from tierwise.db.engine import DATABASE_ERRORS, driver_connection, ended_when_hanging, is_transient
 from tierwise.db.outbox import CHANNEL, POLL_RUNNING_S, POLL_S, SHARDS, oldest_running
 from tierwise.stream.port import Outgoing, Stream, StreamUnavailable
 
@@ -27,6 +29,8 @@ log = structlog.get_logger()
 _ROWS_MAX = 2_000
 _LOCKS = 0x7469  # the class of our advisory locks
 _RETRY_S = 1.0
+_CAUSES_MAX = 128
+_HANGS_AFTER_S = 30  # longer than an append may take before the stream is given up
 
 
 def shard_of(customer_id: int) -> int:
@@ -60,18 +64,21 @@ class Outbox(Protocol):
 
 
 class Relay:
-    """Publishes until it is cancelled; several may run, in one process or many."""
+    """Publishes until it is cancelled; several may run, in one process or many. `published`: counts by topic."""
 
-    def __init__(self, engine: AsyncEngine, stream: Stream, outboxes: Sequence[Outbox]) -> None:
-        self._engine, self._stream, self._outboxes = engine, stream, outboxes
+    def __init__(self, engine: AsyncEngine, stream: Stream, outboxes: Sequence[Outbox], published: Counter) -> None:
+        self._engine, self._stream, self._outboxes, self._published = engine, stream, outboxes, published
         self._wake = asyncio.Event()
+        self._causes: list[str] = []  # traceparents of batches that announced their rows
 
     async def run(self) -> None:
         """Goes on after outages of the database and the stream."""
         while True:
             try:
                 async with self._engine.connect() as connection:
-                    await self._follow(await connection.execution_options(isolation_level="AUTOCOMMIT"))
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    async with ended_when_hanging(await driver_connection(connection), _HANGS_AFTER_S):
+                        await self._follow(connection)
             except (StreamUnavailable, CursorTaken) as error:
                 log.warning("relay_waits", reason=str(error))
             except DATABASE_ERRORS as error:
@@ -83,10 +90,12 @@ class Relay:
     async def drain(self, connection: AsyncConnection) -> bool:
         """Publish all that is committed. `connection`: in autocommit. Returns whether transactions are running
         whose rows are still to come."""
-        running = False
+        running, heard = False, len(self._causes)
         for outbox in self._outboxes:
             for shard in range(outbox.shards):
                 running |= await self._drain_shard(connection, outbox, shard)
+        if not running:
+            del self._causes[:heard]
         return running
 
     async def _follow(self, connection: AsyncConnection) -> None:
@@ -106,7 +115,9 @@ class Relay:
                 await raw.execute("RESET synchronous_commit")
                 await raw.remove_listener(CHANNEL, self._on_notify)
 
-    def _on_notify(self, *_: object) -> None:
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, traceparent: str) -> None:
+        if traceparent and len(self._causes) < _CAUSES_MAX:
+            self._causes.append(traceparent)
         self._wake.set()
 
     async def _drain_shard(self, connection: AsyncConnection, outbox: Outbox, shard: int) -> bool:
@@ -146,7 +157,8 @@ class Relay:
             records, read = await cursors.outbox.records(
                 connection, cursors.shard, window._replace(last_id=max(window.last_id, first - 1)), last, _ROWS_MAX
             )
-            await self._append(records)
+            with tracing.span("relay.publish", links=self._causes):
+                await self._append(records)
             if read is not None:
                 following = window._replace(last_id=read)
                 await cursors.move(window, following)
@@ -163,6 +175,8 @@ class Relay:
         for error in await asyncio.gather(*appends, return_exceptions=True):
             if error is not None:
                 raise error
+        for topic, those in by_topic.items():
+            self._published.labels(topic).inc(len(those))
 
 
 class _Cursors:

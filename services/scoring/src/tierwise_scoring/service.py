@@ -4,31 +4,33 @@ the health routes beside."""
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, NamedTuple
 
 import structlog
-from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.asgi import health_app
 from tierwise.db import migrate
 from tierwise.db.engine import open_engine
 from tierwise.db.rulebooks import Rulebooks
+from tierwise.metrics import PoolCollector, service_registry
 from tierwise.opening import Opening
 from tierwise.readiness import database_check, migrations_check, stream_check
 from tierwise.security.personal import Vault, open_vault
 from tierwise.serving import serve as serve_app
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
-from tierwise.stream.port import Stream, StreamUnavailable
+from tierwise.stream.port import Partition, Stream, StreamUnavailable
+from tierwise_scoring.backlogs import tell_backlogs
 from tierwise_scoring.maintain import maintain
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
 from tierwise_scoring.relay import Relay
 from tierwise_scoring.releaser import Releaser
+from tierwise_scoring.segment_pass import SegmentPasses
 from tierwise_scoring.sweep import Sweeper
 from tierwise_scoring.taker import Taker
 from tierwise_scoring.webhooks.service import send_webhooks
@@ -36,10 +38,12 @@ from tierwise_scoring.worker import Worker
 
 log = structlog.get_logger()
 
-# Worker, relay, sweeper, release (2), cuts (2), upkeep, readiness, the stream's own, webhooks (1 + 3).
-_CONNECTIONS: Final = 15
+# Worker, relay, sweeper, release (2), segments, cuts (2), upkeep, backlogs, readiness, the stream's own,
+# webhooks (1 + 3).
+_CONNECTIONS: Final = 17
 _OPENING_POLL_S: Final = 0.1
 _LAG_EVERY_S: Final = 5.0
+_HANGS_AFTER_S: Final = 30  # a transaction asks the database for something every few milliseconds
 
 
 class _Opened(NamedTuple):
@@ -50,9 +54,10 @@ class _Opened(NamedTuple):
 async def serve(settings: Settings, *, reset: bool = False) -> None:
     """Score until cancelled, then end the batch under way. `reset`: start at the beginning of a log that was never
     scored. Raises LogReplaced, PositionLost, VaultError, and whatever else repeating would not mend."""
-    registry = CollectorRegistry()
+    registry = service_registry("scoring")
     metrics = ScoringMetrics(registry)
-    async with open_engine(settings, pool_size=_CONNECTIONS) as engine:
+    async with open_engine(settings, pool_size=_CONNECTIONS, hangs_after_s=_HANGS_AFTER_S) as engine:
+        registry.register(PoolCollector(lambda: engine))
         opening = Opening(partial(_open, engine, settings))
         checks = {
             "database": database_check(lambda: engine),
@@ -63,15 +68,17 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             health = health_app(checks, registry)
             group.create_task(serve_app(health, host=settings.scoring_host, port=_port(settings)))
             opened = await _when_open(opening)
-            relay = Relay(engine, opened.stream, [ChangesOutbox(), DeadLettersOutbox(opened.vault)])
+            relay = Relay(engine, opened.stream, [ChangesOutbox(), DeadLettersOutbox(opened.vault)], metrics.published)
             worker = Worker(engine, opened.stream, opened.vault, settings, metrics)
             group.create_task(relay.run())
             group.create_task(Sweeper(engine, Rulebooks(), metrics, opened.vault).run())
             group.create_task(Releaser(engine, opened.vault, Rulebooks(), metrics).run())
+            group.create_task(SegmentPasses(engine, Rulebooks()).run())
             group.create_task(Taker(engine, opened.stream, opened.vault, Rulebooks()).run())
             group.create_task(maintain(engine, opened.stream, settings))
             group.create_task(send_webhooks(engine, opened.vault, settings, registry))
             group.create_task(_tell_lag(worker, metrics))
+            group.create_task(tell_backlogs(engine, metrics.backlogs))
             group.create_task(_work(worker, reset))
 
 
@@ -111,17 +118,14 @@ async def _work(worker: Worker, reset: bool) -> None:
 
 
 async def _tell_lag(worker: Worker, metrics: ScoringMetrics) -> None:
+    unread: Mapping[Partition, int] = {}
     while True:
         await asyncio.sleep(_LAG_EVERY_S)
         if worker.reader is None:
             continue
-        try:
-            lag = await worker.reader.lag()
-        except StreamUnavailable:
-            continue
-        metrics.lag.clear()
-        for partition, records in lag.items():
-            metrics.lag.labels(partition.index).set(records)
+        with suppress(StreamUnavailable):  # then what was unread before waits longer and longer
+            unread = await worker.reader.lag()
+        metrics.behind(worker.lag.behind(unread))
 
 
 def _port(settings: Settings) -> int:

@@ -11,6 +11,7 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise import tracing
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
 from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import Rulebooks
@@ -19,14 +20,18 @@ from tierwise.settings import Settings
 from tierwise.stream.port import Partition, PositionLost, Reader, Stream, StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
 from tierwise_scoring import store
-from tierwise_scoring.batch import Batch, decode_slices
+from tierwise_scoring.batch import Batch, decode_slices, traceparents
+from tierwise_scoring.carry_out import CarryingOut
 from tierwise_scoring.identity import IdentityContended
+from tierwise_scoring.lag import Lag
+from tierwise_scoring.limit import Limiting
 from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.poison import RECORD_FAULTS, without_culprits
-from tierwise_scoring.positions import read_positions, reset_positions
+from tierwise_scoring.positions import end_former, read_positions, reset_positions
 from tierwise_scoring.process import Outcome, Scoring, process
 from tierwise_scoring.release import Rules
 from tierwise_scoring.retract import Retracting
+from tierwise_scoring.stages import Stages
 from tierwise_scoring.store import PositionTaken
 
 log = structlog.get_logger()
@@ -54,6 +59,7 @@ class Worker:
         self._resetting = False
         self._reset: set[Partition] = set()  # still to be started anew, on an operator's word
         self.reader: Reader | None = None
+        self.lag = Lag()
 
     def stop(self) -> None:
         """Let `run` end after the batch that is being processed."""
@@ -80,10 +86,10 @@ class Worker:
         if self._committing is not None and self._committing.done():
             await self._committed()
         try:
-            epoch = self._epoch
             if self._rewinding:
                 await self._committed()
                 await self._rewind(reader)
+            epoch = self._epoch  # after that: a batch refused while it was waited for is what is rewound for
             slices = await reader.read(
                 max_records=self._settings.scoring_batch_max, max_wait_ms=self._settings.scoring_read_wait_ms
             )
@@ -102,9 +108,13 @@ class Worker:
         if not slices:
             return
         batch = decode_slices(slices)
+        self.lag.read(batch)
         await self._committed()
         if epoch == self._epoch:
             self._committing = asyncio.create_task(self._commit(batch, epoch), name="commit")
+            self._committing.add_done_callback(lambda _: self.lag.ended(batch))
+        else:
+            self.lag.ended(batch)
 
     async def _committed(self) -> None:
         """Wait for the batch that is being processed. Raises what it raised."""
@@ -118,6 +128,8 @@ class Worker:
             await reset_positions(self._engine, dict.fromkeys(to_reset, 0))
             self._reset -= to_reset
         log.info("partitions_assigned", partitions=[partition.index for partition in partitions])
+        if ended := await end_former(self._engine, partitions):
+            log.warning("former_workers_ended", sessions=ended)
         return await read_positions(self._engine, partitions)
 
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
@@ -145,9 +157,17 @@ class Worker:
                 for retraction in batch.retractions:
                     retracting = Retracting(self._engine, self._rulebooks, self._vault, retraction)
                     self._metrics.retracted.inc(await retracting.run())
-                with self._metrics.batch_seconds.time():
+                for ruling in batch.rulings:
+                    carrying_out = CarryingOut(self._engine, self._rulebooks, self._vault, ruling)
+                    self._metrics.erased.inc(await carrying_out.run())
+                links = traceparents(batch)
+                with self._metrics.batch_seconds.time(), tracing.span("scoring.batch", links=links) as span:
                     outcome = await self._transaction(batch)
+                    span.tell({"tierwise.records": len(batch), "tierwise.changes": outcome.changes})
                 self._metrics.count(batch, outcome)
+                self.lag.stored(batch)
+                for customer in outcome.crowded:
+                    await Limiting(self._engine, self._rulebooks, self._vault, customer).run()
                 if outcome.conflicting:
                     log.warning("repeats_conflict", by_source=dict(outcome.conflicting))
                 return
@@ -172,16 +192,21 @@ class Worker:
         await self._transaction(batch, keep=False)
 
     async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
+        stages = Stages()
         await self._know_names(batch)
         async with self._engine.connect() as connection, connection.begin() as transaction:
             in_force = await self._rulebooks.hold_in_force(connection)
             rules = Rules(in_force, self._rulebooks, self._vault)
-            outcome = await process(connection, batch, Scoring(rules, self._source_ids, self._batch_ids))
+            stages.end("begin")
+            outcome = await process(connection, batch, Scoring(rules, self._source_ids, self._batch_ids, stages))
             tx = await driver_connection(connection)
             if not keep:
                 await transaction.rollback()
             elif outcome.changes or outcome.dead_letters:
-                await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
+                await tx.execute("SELECT pg_notify($1, $2)", CHANNEL, tracing.traceparent())
+        if keep:
+            stages.end("commit")
+            self._metrics.stages(stages)
         return outcome
 
     async def _know_names(self, batch: Batch) -> None:

@@ -55,7 +55,9 @@ class Fresh(Generic[Key, Value]):
             return known.value
         try:
             # With an answer in hand nobody waits long for a database that is slow.
-            value = await asyncio.wait_for(self._loaded(key), timeout=None if known is None else _PATIENCE_S)
+            # Not wait_for, which on Python 3.11 may lose a cancellation.
+            async with asyncio.timeout(None if known is None else _PATIENCE_S):
+                value = await self._loaded(key)
         except DATABASE_ERRORS as error:
             if not is_transient(error):
                 raise

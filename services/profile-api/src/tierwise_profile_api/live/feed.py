@@ -147,7 +147,8 @@ class Feed:
                     self._wake.clear()
                     pause_s = await self._advance(source)
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(self._wake.wait(), pause_s)
+                        async with asyncio.timeout(pause_s):  # wait_for of Python 3.11 may lose a cancellation
+                            await self._wake.wait()
                     idle_s = 0.0 if self._everybody or self._asking else idle_s + pause_s
                 self._wanted.clear()
                 self._position = None

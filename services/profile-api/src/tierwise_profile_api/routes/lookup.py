@@ -17,6 +17,7 @@ from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.body import InvalidBody, read_body
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.fields import Fields, picked, read_fields
+from tierwise_profile_api.language import negotiated
 from tierwise_profile_api.parameters import FieldNames, known_parameters
 from tierwise_profile_api.reads import Row
 from tierwise_profile_api.view import view
@@ -54,7 +55,7 @@ _REQUEST: Final[dict[str, Any]] = {
                         }
                     },
                 },
-                "example": {"customers": ["c_8f2kq1z7m4x0t", {"kind": "email", "value": "li@example.com"}]},
+                "example": {"customers": ["c_e2rp2eapcnax1", {"kind": "email", "value": "li@example.com"}]},
             }
         },
     }
@@ -90,8 +91,9 @@ async def look_up(
         raise InvalidBody(f"At most {ASKED_MAX} at once.", field="customers")
     found = await _found(source, asked)
     await personal_data_left(request, reader, sorted({row["id"] for row in found.values()}))
+    language = negotiated(request.headers.get("accept-language"))
     body = {
-        "items": await _items(asked, found, source, reader, chosen),
+        "items": await _items(asked, found, source, reader, chosen, language=language),
         "unknown": [{"index": index, "asked": one} for index, one in enumerate(asked) if index not in found],
     }
     return Response(_encode(body), media_type="application/json")
@@ -117,7 +119,13 @@ async def _found(source: Backend, asked: list[str | Identifier]) -> dict[int, Ro
 
 
 async def _items(
-    asked: list[str | Identifier], found: dict[int, Row], source: Backend, reader: Reader, fields: Fields | None
+    asked: list[str | Identifier],
+    found: dict[int, Row],
+    source: Backend,
+    reader: Reader,
+    fields: Fields | None,
+    *,
+    language: str,
 ) -> list[dict[str, Any]]:
     views: dict[int, dict[str, Any]] = {}
     items: list[dict[str, Any]] = []
@@ -125,7 +133,7 @@ async def _items(
         if (one := views.get(row["id"])) is None:
             if len(views) % _VIEWS_AT_ONCE == _VIEWS_AT_ONCE - 1:
                 await asyncio.sleep(0)
-            one = views[row["id"]] = await view(row, source, reader)
+            one = views[row["id"]] = await view(row, source, reader, language=language)
         who, winner = asked[index], public_id(row["id"])
         merged = {"requested_id": who, "merged_into": winner} if isinstance(who, str) and who != winner else {}
         items.append({"index": index, "customer": picked(one | merged, fields)})

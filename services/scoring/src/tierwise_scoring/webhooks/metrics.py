@@ -11,7 +11,7 @@ class WebhookMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.attempts = Counter(
             "tierwise_webhook_attempts",
-            "Attempts to deliver: delivered, to_be_repeated, given_up, gone or test_failed",
+            "Attempts to deliver: delivered, to_be_repeated, given_up, unaddressable, gone or test_failed",
             ["outcome"],
             registry=registry,
         )
@@ -25,5 +25,8 @@ class WebhookMetrics:
             "tierwise_webhook_backlog", "Deliveries that wait in the queue", ["subscription"], registry=registry
         )
         self.seconds = Histogram(
-            "tierwise_webhook_seconds", "An attempt, to the end of its answer", registry=registry, buckets=_SECONDS
+            "tierwise_webhook_attempt_seconds",
+            "An attempt, to the end of its answer",
+            registry=registry,
+            buckets=_SECONDS,
         )
