@@ -178,6 +178,17 @@ async def test_a_killed_server_starts_again_with_everything_committed(data_dir: 
         assert await remembered(dsn) == [0, 1, 2, 3, 4]
 
 
+async def test_a_server_that_is_killed_at_this_very_moment_is_started_and_not_waited_for(data_dir: Path) -> None:
+    """It still listens while the kernel ends it."""
+    with quietly(data_dir) as server:
+        await asyncio.to_thread(server.start)
+        for _ in range(3):
+            os.kill(server.postmaster_pid, signal.SIGKILL)
+            async with asyncio.timeout(60):
+                await asyncio.to_thread(server.revive)
+        assert server.alive()
+
+
 async def test_a_server_killed_while_in_use_is_started_again(data_dir: Path) -> None:
     async with embedded_postgres(data_dir) as dsn:
         await remembered(dsn, "INSERT INTO remembered VALUES (1)")

@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.embedded import EmbeddedDatabaseError
 from tierwise.db.engine import DATABASE_ERRORS, open_engine
-from tierwise.db.migrate import head, revision
+from tierwise.db.migrate import check, head, revision
 from tierwise.db.tables import keys
+from tierwise.problem import Unavailable
 from tierwise.security.personal import VaultError, open_vault
-from tierwise.settings import Settings
+from tierwise.settings import SettingError, Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import StreamUnavailable
 from tierwise.stream.topics import INTERACTIONS
@@ -94,9 +95,11 @@ async def check_database(engine: AsyncEngine) -> Finding:
 
 async def check_migrations(engine: AsyncEngine, _: Settings) -> Finding:
     found = await revision(engine)
-    if found == head():
-        return Finding("migrations", "ok", f"at {found}")
-    return Finding("migrations", "fail", f"at {found or 'none'}, needs {head()}", "Run `tierwise migrate`.")
+    try:
+        await check(engine)
+    except Unavailable as error:
+        return Finding("migrations", "fail", f"at {found or 'none'}, needs {head()}", error.detail)
+    return Finding("migrations", "ok", f"at {found}")
 
 
 async def check_keys(engine: AsyncEngine, settings: Settings) -> Finding:
@@ -124,6 +127,8 @@ async def check_stream(engine: AsyncEngine, settings: Settings) -> Finding:
         async with open_stream(settings, engine, vault) as stream:
             await stream.check()
             partitions = await stream.partitions(INTERACTIONS)
+    except SettingError as error:
+        return Finding("stream", "fail", f"{where}: not asked", str(error))
     except StreamUnavailable as error:
         return Finding("stream", "fail", f"{where}: {error}", "Start it; see TIERWISE_KAFKA_BOOTSTRAP_SERVERS.")
     except (VaultError, *DATABASE_ERRORS):

@@ -3,8 +3,15 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, IPvAnyNetwork, SecretStr, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, FilePath, IPvAnyNetwork, SecretStr, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from tierwise.secret_files import SecretFiles
+
+
+class SettingError(Exception):
+    """A setting cannot be used as it is; the message names it."""
 
 
 class Settings(BaseSettings):
@@ -14,6 +21,13 @@ class Settings(BaseSettings):
 
     database_url: SecretStr | None = Field(default=None, description="PostgreSQL; unset: embedded under DATA_DIR")
     kafka_bootstrap_servers: str | None = Field(default=None, description="Apache Kafka; unset: embedded stream")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = "SCRAM-SHA-512"
+    kafka_username: str | None = Field(default=None, description="Of SASL", validate_default=True)
+    kafka_password: SecretStr | None = Field(default=None, description="Of SASL", validate_default=True)
+    kafka_ca_file: FilePath | None = Field(default=None, description="Whom TLS trusts, PEM; unset: the system's")
+    kafka_certificate_file: FilePath | None = Field(default=None, description="Of ours as a client, PEM")
+    kafka_key_file: FilePath | None = Field(default=None, description="Its key, PEM; unset: in the same file")
     data_dir: Path = Field(default=Path(".tierwise"), description="Where embedded data lives")
     secret_key: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         default=(), description="Seals personal data and signs; comma-separated while rotating, the newest first"
@@ -75,3 +89,23 @@ class Settings(BaseSettings):
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(part for part in value.split(",") if part) if isinstance(value, str) else value
+
+    @field_validator("kafka_username", "kafka_password")
+    @classmethod
+    def _given_with_sasl(cls, value: object, info: ValidationInfo) -> object:
+        protocol = str(info.data.get("kafka_security_protocol"))
+        if value is None and protocol.startswith("SASL"):
+            raise PydanticCustomError("missing", f"needed with TIERWISE_KAFKA_SECURITY_PROTOCOL={protocol}")
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes before `.env`; in both a secret may be a file's."""
+        return init_settings, env_settings, dotenv_settings, SecretFiles(settings_cls, env_settings, dotenv_settings)

@@ -41,6 +41,7 @@ _INITIAL: Mapping[str, str] = {
     "log_timezone": "UTC",
     "log_min_messages": "warning",
     "log_min_error_statement": "panic",  # statements may quote what customers wrote
+    "log_error_verbosity": "terse",  # and so do details: the row that violates a constraint
     "log_checkpoints": "off",
 }
 _START_WAIT_S = 300  # crash recovery may be long
@@ -146,10 +147,12 @@ class EmbeddedPostgres:
         self._check_data()
         if not (self._data / "PG_VERSION").exists():
             self._initialise()
-        if not self.alive():
-            self._launch()
         deadline = time.monotonic() + _START_WAIT_S
-        while self._run("pg_isready", "-q", "-d", self.dsn, "-t", "5", check=False):
+        while True:
+            if not self.alive():  # again each time: a server that was killed listens until the kernel has ended it
+                self._launch()
+            if not self._run("pg_isready", "-q", "-d", self.dsn, "-t", "5", check=False):
+                return
             if time.monotonic() > deadline:
                 raise EmbeddedDatabaseError(f"PostgreSQL does not answer: see {self._log}")
             time.sleep(0.1)

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tierwise.db import stream_tables
 from tierwise.db.embedded import embedded_postgres
 from tierwise.db.engine import engine_of
+from tierwise.db.roles import grant
 from tierwise.db.rulebooks import seed
 from tierwise.problem import Unavailable
 from tierwise.security.personal import open_vault
@@ -58,33 +59,45 @@ async def migrate(settings: Settings, engine: AsyncEngine) -> None:
     async with engine.begin() as connection:
         await _alone(connection)
         await seed(connection, settings)
+        await grant(connection)
     topics = dict.fromkeys((INTERACTIONS, *PUBLISHED), settings.stream_partitions) | {DEAD_LETTERS: 1}
     async with open_stream(settings, engine, vault) as stream:
         await stream.create_topics(topics)
 
 
 async def upgrade(engine: AsyncEngine) -> None:
-    """Run the missing migrations, all in one transaction. Several at once wait for each other."""
+    """Run the missing migrations, all in one transaction. Several at once wait for each other. A database of a newer
+    version that still serves this one stays as it is; raises Unavailable where it does not."""
     async with engine.begin() as connection:
         await _alone(connection)
+        if await _serves_older(connection):
+            return
         await connection.execute(text(f"SET LOCAL lock_timeout = {_LOCK_TIMEOUT_MS}"))
         await connection.run_sync(_upgrade)
 
 
 async def check(engine: AsyncEngine) -> None:
-    """For readiness. Raises Unavailable unless the database is at this version."""
-    found = await revision(engine)
-    if found != head():
-        raise Unavailable(
-            f"the database is at {found or 'nothing yet'}, this version needs {head()}: run `tierwise migrate`",
-            retry_after_s=5,
-        )
+    """For readiness. Raises Unavailable unless the database is at this version, or at a newer one that still serves
+    this one."""
+    async with engine.connect() as connection:
+        found = await _revision(connection)
+        if found == head() or await _serves_older(connection):
+            return
+    raise Unavailable(
+        f"the database is at {found or 'nothing yet'}, this version needs {head()}: run `tierwise migrate`",
+        retry_after_s=5,
+    )
 
 
 async def revision(engine: AsyncEngine) -> str | None:
     """Where the database is; None where nothing was ever migrated."""
     async with engine.connect() as connection:
-        return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+        return await _revision(connection)
+
+
+def known(revision: str) -> bool:
+    """Whether this version has this migration: one that it does not know is a newer version's."""
+    return revision in {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
 
 
 @cache
@@ -114,6 +127,26 @@ async def differences() -> list[str]:
     return [f"only in the migrations: {line}" for line in sorted(extra)] + [
         f"only in the tables: {line}" for line in sorted(in_tables - in_migrations)
     ]
+
+
+async def _revision(connection: AsyncConnection) -> str | None:
+    return await connection.run_sync(lambda sync: MigrationContext.configure(sync).get_current_revision())
+
+
+async def _serves_older(connection: AsyncConnection) -> bool:
+    """Whether a newer version made the database what it is, and left it so that this one runs on it. Raises
+    Unavailable where it did not."""
+    found = await _revision(connection)
+    if found is None or known(found):
+        return False
+    oldest = await connection.scalar(text("SELECT obj_description('alembic_version'::regclass)"))
+    if oldest is None or oldest > head():
+        raise Unavailable(
+            f"the database is at {found}, of a newer version, on which this one ({head()}) does not run: run the newer "
+            "one, or restore a backup",
+            retry_after_s=5,
+        )
+    return True
 
 
 async def _catalog(engine: AsyncEngine) -> set[str]:

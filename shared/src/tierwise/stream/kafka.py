@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from tierwise.stream.kafka_append import PartitionQueue, Producer
+from tierwise.stream.kafka_access import KafkaAccess
+from tierwise.stream.kafka_append import Append, PartitionQueue, Producer
 from tierwise.stream.kafka_cluster import KafkaCluster, unavailable_unless
 from tierwise.stream.kafka_reader import KafkaReader
 from tierwise.stream.outgoing import by_partition, checked_size
@@ -19,11 +20,12 @@ _MS_PER_HOUR = 3_600_000
 class KafkaStream:
     """The port `tierwise.stream.port.Stream` over Apache Kafka 2.8 or newer."""
 
-    def __init__(self, bootstrap_servers: str, *, replication_factor: int, retention_hours: int) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, access: KafkaAccess | str, *, replication_factor: int, retention_hours: int) -> None:
+        """`access`: a text stands for brokers that ask nothing."""
+        self._access = KafkaAccess(access) if isinstance(access, str) else access
         self._replication_factor = replication_factor
         self._retention_hours = retention_hours
-        self._cluster = KafkaCluster(bootstrap_servers)
+        self._cluster = KafkaCluster(self._access)
         self._producer: Producer | None = None
         self._starting: asyncio.Task[Producer] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -34,21 +36,25 @@ class KafkaStream:
         if not records:
             return
         checked_size(records)
-        producer = await self._working_producer()
+        producer = self._producer
         try:
-            with unavailable_unless(f"appending to {topic}"):
-                await self._check_exists(topic)
-                grouped = by_partition(records, await producer.partition_count(topic))
-            if producer is not self._producer or producer.broken:
-                raise StreamUnavailable("the producer failed")
-            await self._deliver(producer, topic, grouped)
+            if producer is None or producer.broken or topic not in self._existing:
+                producer = await self._ready(topic)
+            append = Append()
+            now_ms = time.time_ns() // 1_000_000
+            for index, some in by_partition(records, producer.partition_count(topic)).items():
+                queue = self._queues.get((topic, index))
+                if queue is None:
+                    queue = self._queues[topic, index] = PartitionQueue(producer, topic, index)
+                queue.put(some, now_ms, append)
+            await append.durable
         except StreamUnavailable:
             self._existing.discard(topic)  # it may have been deleted
             raise
 
     async def reader(self, topic: str, *, group: str, assigned: Assigned, revoked: Revoked) -> KafkaReader:
         return KafkaReader(
-            self._bootstrap_servers,
+            self._access,
             self._cluster,
             topic,
             group=group,
@@ -62,8 +68,10 @@ class KafkaStream:
             "retention.ms": str(self._retention_hours * _MS_PER_HOUR),
             # An acknowledged record survives the loss of a broker, and one broker may be away, from three on.
             "min.insync.replicas": "2" if self._replication_factor >= 3 else "1",
+            # The broker's clock: of ours, where it is off, records would be refused as of the future, or expire at once
+            "message.timestamp.type": "LogAppendTime",
         }
-        # Others' clients read these: not all of them know LZ4, which we send, but all know gzip.
+        # Others' clients read these: not all of them know Snappy, which we send, but all know gzip.
         for_others = {name: count for name, count in topics.items() if name in PUBLISHED}
         our_own = {name: count for name, count in topics.items() if name not in PUBLISHED}
         with unavailable_unless("creating topics"):
@@ -104,26 +112,18 @@ class KafkaStream:
     ) -> None:
         await self.close()
 
-    async def _deliver(self, producer: Producer, topic: str, grouped: Mapping[int, Sequence[Outgoing]]) -> None:
-        now_ms = time.time_ns() // 1_000_000
-        delivered: list[asyncio.Future[None]] = []
-        for index, records in grouped.items():
-            queue = self._queues.get((topic, index))
-            if queue is None:
-                queue = self._queues[topic, index] = PartitionQueue(producer, topic, index)
-            delivered.extend(queue.put(records, now_ms))
-        # `wait` leaves the futures alone when the caller stops waiting: others wait for them too.
-        await asyncio.wait(delivered)
-        for future in delivered:
-            if (error := future.exception()) is not None:
-                raise StreamUnavailable(*error.args) from error
-
-    async def _check_exists(self, topic: str) -> None:
-        # Asked with our own request, because aiokafka's would have the broker create it with its defaults.
-        if topic not in self._existing:
-            if not (await self._cluster.describe([topic])).partitions(topic):
+    async def _ready(self, topic: str) -> Producer:
+        """A producer that works, and knows the topic. Raises StreamUnavailable."""
+        producer = await self._working_producer()
+        with unavailable_unless(f"appending to {topic}"):
+            # Asked with our own request, because aiokafka's would have the broker create it with its defaults.
+            if topic not in self._existing and not (await self._cluster.describe([topic])).partitions(topic):
                 raise StreamUnavailable(f"the topic {topic} does not exist: run `tierwise migrate`")
-            self._existing.add(topic)
+            await producer.look_up(topic)
+        self._existing.add(topic)
+        if producer is not self._producer or producer.broken:
+            raise StreamUnavailable("the producer failed")
+        return producer
 
     async def _working_producer(self) -> Producer:
         """The producer, started or made anew if need be; callers share one attempt."""
@@ -131,7 +131,7 @@ class KafkaStream:
             return self._producer
         self._let_go()
         if self._starting is None:
-            self._starting = asyncio.create_task(Producer.start(self._bootstrap_servers), name="stream-connect")
+            self._starting = asyncio.create_task(Producer.start(self._access), name="stream-connect")
             self._starting.add_done_callback(self._started)
         await asyncio.wait([starting := self._starting])
         if (error := starting.exception()) is not None:

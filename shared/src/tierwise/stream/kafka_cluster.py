@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import KafkaConnectionError, KafkaError, NoError, TopicAlreadyExistsError, for_code
 from aiokafka.protocol.admin import CreateTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest, OffsetResetStrategy
 
+from tierwise.stream.kafka_access import KafkaAccess
 from tierwise.stream.kafka_metadata import MetadataWithTopicIds
 from tierwise.stream.port import Partition, StreamUnavailable
 
@@ -44,8 +45,8 @@ class Topics:
 class KafkaCluster:
     """A client that connects when it is first asked, and anew after a failure."""
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        self._bootstrap_servers = bootstrap_servers
+    def __init__(self, access: KafkaAccess) -> None:
+        self._access = access
         self._client: AIOKafkaClient | None = None
         self._lock = asyncio.Lock()
 
@@ -140,15 +141,19 @@ class KafkaCluster:
                     async with asyncio.timeout(REQUEST_TIMEOUT_MS / 1000):
                         if self._client is None:
                             self._client = AIOKafkaClient(
-                                bootstrap_servers=self._bootstrap_servers,
-                                client_id="tierwise",
-                                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                                **self._access.options(), request_timeout_ms=REQUEST_TIMEOUT_MS
                             )
-                            await self._client.bootstrap()
+                            await self._bootstrap(self._client, doing)
                         yield self._client
                 except BaseException:
                     await self._drop()  # the brokers may be others when they are back
                     raise
+
+    async def _bootstrap(self, client: AIOKafkaClient, doing: str) -> None:
+        try:
+            await client.bootstrap()
+        except KafkaConnectionError as error:
+            raise StreamUnavailable(f"{doing}: {await self._access.why(error)}") from error
 
     async def _drop(self) -> None:
         client, self._client = self._client, None

@@ -7,6 +7,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
+from tierwise.stream.kafka_access import KafkaAccess
 from tierwise.stream.kafka_cluster import KafkaCluster, unavailable_unless
 from tierwise.stream.port import (
     Assigned,
@@ -66,7 +67,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
 
     def __init__(
         self,
-        bootstrap_servers: str,
+        access: KafkaAccess,
         cluster: KafkaCluster,
         topic: str,
         *,
@@ -74,7 +75,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         on_assigned: Assigned,
         on_revoked: Revoked,
     ) -> None:
-        self._bootstrap_servers, self._cluster = bootstrap_servers, cluster
+        self._access, self._cluster = access, cluster
         self._topic, self._group = topic, group
         self._on_assigned, self._on_revoked = on_assigned, on_revoked
         self._consumer: AIOKafkaConsumer | None = None
@@ -175,6 +176,8 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         if not task.done():
             return []
         self._fetching = None
+        if task.cancelled():
+            return []  # its consumer was replaced meanwhile
         try:
             fetched = task.result()
         except OffsetOutOfRangeError as error:
@@ -238,8 +241,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             raise StreamUnavailable(f"the topic {self._topic} does not exist: run `tierwise migrate`")
         self._partitions = {partition.index: partition for partition in partitions}
         consumer = self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap_servers,
-            client_id="tierwise",
+            **self._access.options(),
             group_id=self._group,
             metadata_max_age_ms=30_000,
             **_GROUP,
