@@ -161,3 +161,21 @@ async def test_only_an_administrator_may(client: httpx.AsyncClient, engine: Asyn
     for method, path in asked:
         answer = await client.request(method, PATH + path, headers=other)
         assert (answer.status_code, answer.json()["scope"]) == (403, "admin"), path
+
+
+async def test_a_destination_that_names_personal_data_needs_the_scope_for_it(
+    client: httpx.AsyncClient, engine: AsyncEngine, vault: Vault
+) -> None:
+    plain = TIERS | {"request": {"headers": {"Key": "k"}, "body": {"tier": "{{ change.to }}"}}}
+    personal = plain | {"url": "https://crm.example/{{ customer.identifiers.crm_id }}"}
+    made = await client.post(PATH, json=plain)
+    assert made.status_code == 201, made.text
+    assert made.json()["subscription"]["request"]["headers"] == {"key": "***"}
+    for refused in (
+        await client.post(PATH, json=personal),
+        await client.patch(made.headers["location"], json={"url": personal["url"]}),
+    ):
+        assert (refused.status_code, refused.json().get("scope")) == (403, "pii:read"), refused.text
+    assert (await client.get(made.headers["location"])).json() == made.json()["subscription"]
+    allowed = await key_with(engine, vault, "admin", "pii:read")
+    assert (await client.post(PATH, json=personal, headers=allowed)).status_code == 201

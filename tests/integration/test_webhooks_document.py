@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -86,7 +87,13 @@ async def test_the_receiver_takes_what_the_commands_make_and_the_service_sends(
 
 
 @pytest.mark.parametrize(
-    "wrong", [("create", "ftp://x"), ("create", "https://x", "--to", ""), ("replay", "sub_1", "--from", "yesterday")]
+    "wrong",
+    [
+        ("create", "ftp://x"),
+        ("create", "https://x", "--to", ""),
+        ("create", "https://x", "--request", "/dev/null"),
+        ("replay", "sub_1", "--from", "yesterday"),
+    ],
 )
 def test_wrong_use_is_told_before_anything_is_done(wrong: tuple[str, ...]) -> None:
     assert CliRunner().invoke(build(), ["webhook", *wrong]).exit_code == 2
@@ -106,6 +113,18 @@ async def test_the_library_for_node_verifies_what_is_sent(engine: AsyncEngine, v
     }
     events = await run_client("webhooks.mjs", plan)
     assert [event["data"]["to"] for event in events] == ["A", "高", "é\u2028"]
+
+
+async def test_a_destination_is_made_as_the_document_says(settings: Settings, tmp_path: Path) -> None:
+    [request] = [one for one in examples("json") if "{{" in one]
+    [command] = [one for one in examples("sh") if "--request" in one]
+    (tmp_path / "crm.json").write_text(request, "utf-8")
+    arguments = [str(tmp_path / one) if one == "crm.json" else one for one in shlex.split(command)[1:]]
+    made = await tierwise(settings, *arguments, "--json")
+    assert made.status == 0, made.stderr
+    shown = msgspec.json.decode(made.stdout)["subscription"]
+    assert shown["request"] == {**msgspec.json.decode(request), "headers": {"authorization": "***"}}
+    assert shown["filters"]["aspects"] == ["tier"]
 
 
 def test_the_options_and_the_schedule_are_those_of_the_code() -> None:

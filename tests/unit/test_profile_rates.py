@@ -1,5 +1,8 @@
 """What a process remembers of readers: how fast they ask, and the views that they were shown."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from tierwise.security.keys import Reader
@@ -38,16 +41,18 @@ def test_a_slow_key_is_told_to_wait_as_long_as_it_has_to_and_one_without_a_rate_
 
 def test_a_view_is_known_by_its_version_and_by_what_it_shows() -> None:
     views = Views(views_max=2)
-    views.keep(1, 7, b"one", masked=True)
-    assert views.get(1, 7, masked=True) == b"one"
-    assert views.get(1, 8, masked=True) is None
-    assert views.get(1, 7, masked=False) is None
+    views.keep(1, 7, b"one", masked=True, language="en")
+    assert views.get(1, 7, masked=True, language="en") == b"one"
+    assert views.get(1, 8, masked=True, language="en") is None
+    assert views.get(1, 7, masked=False, language="en") is None
+    assert views.get(1, 7, masked=True, language="zh") is None
 
 
 def test_the_views_that_were_not_shown_for_longest_go_first() -> None:
     views = Views(views_max=2)
-    views.keep(1, 1, b"one", masked=True)
-    views.keep(2, 1, b"two", masked=True)
-    views.get(1, 1, masked=True)
-    views.keep(3, 1, b"three", masked=True)
-    assert [views.get(number, 1, masked=True) for number in (1, 2, 3)] == [b"one", None, b"three"]
+    shown: Mapping[str, Any] = {"masked": True, "language": "en"}
+    views.keep(1, 1, b"one", **shown)
+    views.keep(2, 1, b"two", **shown)
+    views.get(1, 1, **shown)
+    views.keep(3, 1, b"three", **shown)
+    assert [views.get(number, 1, **shown) for number in (1, 2, 3)] == [b"one", None, b"three"]

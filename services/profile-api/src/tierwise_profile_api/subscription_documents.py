@@ -2,8 +2,17 @@
 
 from typing import Any, Final
 
-from tierwise.webhooks.document import ASPECTS, CAUSES, DESCRIPTION_CHARACTERS_MAX, URL_CHARACTERS_MAX, VALUES_MAX
+from tierwise.domain.change import ASPECTS
+from tierwise.openapi import merge_patch
+from tierwise.webhooks.document import (
+    CAUSES,
+    DESCRIPTION_CHARACTERS_MAX,
+    ONE_ASPECT,
+    URL_CHARACTERS_MAX,
+    VALUES_MAX,
+)
 from tierwise.webhooks.registry import GRACE, GRACE_MAX
+from tierwise.webhooks.template import HEADERS_MAX, METHODS
 from tierwise_profile_api.authenticate import ADMIN, documented
 from tierwise_profile_api.documents import problems
 
@@ -24,7 +33,7 @@ _FILTERS: Final[dict[str, Any]] = {
     "additionalProperties": False,
     "description": "Which changes are sent; an empty list: any.",
     "properties": {
-        "aspects": _values(f"Any of {', '.join(ASPECTS)}; `tag` is every tag, or tag:FAMILY.NAME."),
+        "aspects": _values(f"Any of {', '.join(ASPECTS)}; `tag` and `segment` are all of them, or {ONE_ASPECT}."),
         "from": _values("From any of these values."),
         "to": _values("To any of these values."),
         "causes": _values(
@@ -33,11 +42,36 @@ _FILTERS: Final[dict[str, Any]] = {
         ),
     },
 }
+_REQUEST: Final[dict[str, Any]] = {
+    "type": "object",
+    "required": ["body"],
+    "additionalProperties": False,
+    "description": "Requests in that system's own form, with placeholders as {{ change.to }} or "
+    "{{ customer.tier.grade }} in the texts of the body and, after the host, in the url. Absent: Standard Webhooks.",
+    "properties": {
+        "method": {"enum": list(METHODS), "default": "POST"},
+        "headers": {
+            "type": "object",
+            "additionalProperties": {"type": "string", "minLength": 1},
+            "maxProperties": HEADERS_MAX,
+            "description": "Kept sealed, and shown as ***.",
+        },
+        "body": {"description": "JSON."},
+    },
+    "examples": [
+        {
+            "method": "PUT",
+            "headers": {"authorization": "***"},
+            "body": {"tier": "{{ change.to }}", "score": "{{ customer.tier.score }}"},
+        }
+    ],
+}
 _GIVEN: Final[dict[str, Any]] = {
     "url": {"type": "string", "maxLength": URL_CHARACTERS_MAX, "examples": ["https://crm.example/tierwise"]},
     "description": {"type": "string", "maxLength": DESCRIPTION_CHARACTERS_MAX, "default": ""},
     "enabled": {"type": "boolean", "default": True},
     "filters": _FILTERS,
+    "request": {"anyOf": [_REQUEST, {"type": "null"}], "default": None},
 }
 _SUBSCRIPTION: Final[dict[str, Any]] = {
     "type": "object",
@@ -82,7 +116,7 @@ _DELIVERY: Final[dict[str, Any]] = {
     "required": ["id", "event_id", "kind", "state", "attempts", "due", "created_at", "finished_at"],
     "properties": {
         "id": _TEXT,
-        "event_id": {"type": "string", "description": "`webhook-id`.", "examples": ["c_8f2kq1z7m4x0t:19"]},
+        "event_id": {"type": "string", "description": "`webhook-id`.", "examples": ["c_e2rp2eapcnax1:19"]},
         "kind": {"enum": ["change", "replay", "test"]},
         "state": {"enum": ["pending", "delivered", "failed"]},
         "attempts": {
@@ -107,6 +141,15 @@ _DELIVERY: Final[dict[str, Any]] = {
 }
 
 _A_AND_B: Final = {"url": "https://crm.example/tierwise", "filters": {"aspects": ["tier"], "to": ["A", "B"]}}
+_CRM: Final = {
+    "url": "https://crm.example/v1/contacts/{{ customer.identifiers.crm_id }}",
+    "filters": {"aspects": ["tier", "intent"]},
+    "request": {
+        "method": "PATCH",
+        "headers": {"Authorization": "Bearer 5f0c9a1e"},
+        "body": {"Tier": "{{ customer.tier.grade }}", "Intent": "{{ customer.intent.level }}"},
+    },
+}
 _RANGE: Final = {"from": "2026-11-20T00:00:00Z", "to": "2026-11-21T00:00:00Z"}
 
 
@@ -139,11 +182,11 @@ LIST: Final[dict[str, Any]] = {
 SHOW: Final[dict[str, Any]] = {"responses": _answers(404, schema=_SUBSCRIPTION), "openapi_extra": _operation()}
 CREATE: Final[dict[str, Any]] = {
     "responses": _answers(409, 413, status=201, schema=_object(subscription=_SUBSCRIPTION, secret=_SECRET)),
-    "openapi_extra": _operation(_described(["url"]), tiers=_A_AND_B),
+    "openapi_extra": _operation(_described(["url"]), tiers=_A_AND_B, crm=_CRM),
 }
 UPDATE: Final[dict[str, Any]] = {
     "responses": _answers(404, 413, schema=_SUBSCRIPTION),
-    "openapi_extra": _operation(_described([]), on={"enabled": True}),
+    "openapi_extra": _operation(merge_patch(_described([]), {}), on={"enabled": True}),
 }
 DELETE: Final[dict[str, Any]] = {
     "responses": problems(404) | {204: {"description": "Deleted, with its log."}},

@@ -13,26 +13,31 @@ from tierwise.security.values import mask_identifier, open_values
 from tierwise_profile_api import queries
 from tierwise_profile_api.authenticate import PERSONAL
 from tierwise_profile_api.backend import Backend
+from tierwise_profile_api.labels import labels_of
 from tierwise_profile_api.past import Past
 from tierwise_profile_api.reads import Row
 
 
-async def view(row: Row, source: Backend, reader: Reader) -> dict[str, Any]:
-    """The current view of one row of `queries.CUSTOMER` and its like."""
+async def view(row: Row, source: Backend, reader: Reader, *, language: str | None = None) -> dict[str, Any]:
+    """The current view of one row of `queries.CUSTOMER` and its like; with labels in `language`, if any."""
     masked = PERSONAL not in reader.scopes
-    return current_view(
+    rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
+    found = current_view(
         StoredCustomer(**{name: row[name] for name in StoredCustomer.__struct_fields__}),
         identifiers=sorted(open_identifiers(row["kinds"], row["ciphertexts"], source.vault, masked=masked)),
-        rulebook=await source.rulebook(row["rulebook_id"], row["cuts"]),
+        rulebook=rulebook,
         open_attributes=lambda values: open_values(dict(values), source.vault, masked=masked),
     )
+    return found if language is None else found | {"labels": labels_of(found, rulebook, language)}
 
 
-async def past_view(past: Past, state: State, rulebook: Rulebook, source: Backend, reader: Reader) -> dict[str, Any]:
+async def past_view(
+    past: Past, state: State, rulebook: Rulebook, source: Backend, reader: Reader, *, language: str
+) -> dict[str, Any]:
     """A customer as they stood, in the shape of the current view with `as_of`. `lifecycle.since` is None: when the
     stage was entered is a matter of what was classified before."""
     masked = PERSONAL not in reader.scopes
-    held = await source.reads.rows(queries.IDENTIFIERS, past.identifiers(state.time))
+    held = await source.reads.rows(queries.IDENTIFIERS_OF, past.identifiers(state.time), past.id)
     kinds, ciphertexts = [row["kind"] for row in held], [row["ciphertext"] for row in held]
     found = current_view(
         StoredCustomer(
@@ -55,6 +60,7 @@ async def past_view(past: Past, state: State, rulebook: Rulebook, source: Backen
     )
     found["lifecycle"]["since"] = None
     del found["version"]
+    found["labels"] = labels_of(found, rulebook, language)
     return {"customer_id": found.pop("customer_id"), "as_of": rfc3339(state.time), **found}
 
 

@@ -13,17 +13,19 @@ class Views:
 
     def __init__(self, views_max: int = VIEWS_MAX) -> None:
         self._views_max = views_max
-        self._known: OrderedDict[tuple[int, bool], tuple[int, bytes]] = OrderedDict()
+        self._known: OrderedDict[tuple[int, bool, str], tuple[int, bytes]] = OrderedDict()
 
-    def get(self, customer: int, version: int, *, masked: bool) -> bytes | None:
-        found = self._known.get((customer, masked))
+    def get(self, customer: int, version: int, *, masked: bool, language: str) -> bytes | None:
+        key = (customer, masked, language)
+        found = self._known.get(key)
         if found is None or found[0] != version:
             return None
-        self._known.move_to_end((customer, masked))
+        self._known.move_to_end(key)
         return found[1]
 
-    def keep(self, customer: int, version: int, view: bytes, *, masked: bool) -> None:
-        self._known[customer, masked] = (version, view)
-        self._known.move_to_end((customer, masked))
+    def keep(self, customer: int, version: int, view: bytes, *, masked: bool, language: str) -> None:
+        key = (customer, masked, language)
+        self._known[key] = (version, view)
+        self._known.move_to_end(key)
         if len(self._known) > self._views_max:
             self._known.popitem(last=False)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Annotated, Any, Final
 
+import msgspec
 import typer
 from sqlalchemy import Row
 
@@ -46,12 +47,17 @@ def create(
         typer.Option(help=f"Only by these causes, of {', '.join(CAUSES)}. None given: all but the last three."),
     ] = None,
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    request: Annotated[
+        typer.FileText | None,
+        typer.Option(help="JSON: method, headers and body of requests in that system's own form; - is standard input."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Send changes to an address from now on. Its secret is printed this once."""
     filters = {"aspects": aspect or [], "from": old or [], "to": new or [], "causes": cause or []}
+    document = {"url": url, "description": description, "filters": filters}
     with told_as_wrong_use(InvalidSubscription):
-        described = read_subscription({"url": url, "description": description, "filters": filters})
+        described = read_subscription(document | ({} if request is None else {"request": _json_of(request)}))
     made, secret = _run(lambda connection, vault: create_subscription(connection, vault, described))
     if as_json:
         show_json({"subscription": subscription_document(made), "secret": secret})
@@ -118,6 +124,13 @@ async def _test(subscription_id: str) -> dict[str, Any]:
         if row is None:
             raise typer.BadParameter("the subscription was deleted meanwhile")
         return delivery_document(row)
+
+
+def _json_of(file: typer.FileText) -> Any:
+    try:
+        return msgspec.json.decode(file.read())
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidSubscription("request", f"the file holds no JSON: {error}") from error
 
 
 def _moment(option: str, given: str) -> datetime:

@@ -2,6 +2,8 @@
 the API.
 
     {"url": "https://crm.example/tierwise", "filters": {"aspects": ["tier"], "to": ["A", "B"]}}
+
+With a `request` it is a destination: changes go in that system's own form. See `tierwise.webhooks.template`.
 """
 
 from collections.abc import Iterable
@@ -10,13 +12,22 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER
+from tierwise.domain.change import ASPECTS, SEGMENT
+from tierwise.domain.ruling import BLOCK, ERASE, SPLIT, UNBLOCK
 from tierwise.problem import Problem
+from tierwise.webhooks.template import (
+    HIDDEN,
+    InvalidTemplate,
+    Template,
+    check_address,
+    plain_address,
+    read_template,
+)
 
-ASPECTS: Final = (TIER, INTENT, LIFECYCLE, MERGE, "tag")
-BULK_CAUSES: Final = ("import", "release", "cuts")
+ONE_ASPECT: Final = "tag:FAMILY.NAME and segment:NAME"
+BULK_CAUSES: Final = ("import", "release", "cuts", SEGMENT)
 """Of changes of many customers at once: they are sent only to those that name them."""
-CAUSES: Final = ("interaction", "time", "merge", "override", *BULK_CAUSES)
+CAUSES: Final = ("interaction", "time", "override", "merge", SPLIT, BLOCK, UNBLOCK, ERASE, *BULK_CAUSES)
 
 DESCRIPTION_CHARACTERS_MAX: Final = 500
 URL_CHARACTERS_MAX: Final = 2_000
@@ -44,12 +55,13 @@ class Filters(msgspec.Struct, frozen=True, rename={"old": "from", "new": "to"}):
 
 
 class Described(NamedTuple):
-    """A subscription that may be made."""
+    """A subscription that may be made. `request`: None is a Standard Webhook."""
 
     url: str
     description: str = ""
     enabled: bool = True
     filters: Filters = Filters()
+    request: Template | None = None
 
 
 def read_subscription(document: Any) -> Described:
@@ -57,11 +69,13 @@ def read_subscription(document: Any) -> Described:
     _refuse_unknown(document, Described._fields, "")
     if "url" not in document:
         raise InvalidSubscription("url", "it is required: where the changes are sent")
+    request = None if document.get("request") is None else _request(document["request"])
     return Described(
-        _url(document["url"]),
+        _url(document["url"], templated=request is not None),
         _description(document.get("description", "")),
         _enabled(document.get("enabled", True)),
         _filters(document.get("filters", {})),
+        request,
     )
 
 
@@ -69,10 +83,17 @@ def patched(described: Described, patch: Any) -> Described:
     """By a JSON merge patch (RFC 7396): what it names is replaced, null is the default again. Raises
     InvalidSubscription."""
     _refuse_unknown(patch, Described._fields, "")
-    document = described._asdict() | {"filters": document_of(described.filters)}
-    if isinstance(given := patch.get("filters"), dict):
-        patch = patch | {"filters": _merged(document["filters"], given)}
-    return read_subscription(_merged(document, patch))
+    held = described.request
+    document = described._asdict() | {
+        "filters": document_of(described.filters),
+        "request": None if held is None else msgspec.to_builtins(held),
+    }
+    changed = _merged(document, patch)
+    if isinstance(request := changed.get("request"), dict) and isinstance(headers := request.get("headers"), dict):
+        known = {} if held is None else held.headers
+        given = {name.lower(): value for name, value in headers.items()}
+        request["headers"] = {n: known.get(n, value) if value == HIDDEN else value for n, value in given.items()}
+    return read_subscription(changed)
 
 
 def document_of(filters: Filters) -> dict[str, list[str]]:
@@ -81,17 +102,37 @@ def document_of(filters: Filters) -> dict[str, list[str]]:
     return {name: list(values) for name, values in plain.items()}
 
 
-def _merged(old: dict[str, Any], patch: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in (old | patch).items() if value is not None}
+def _merged(old: Any, patch: Any) -> Any:
+    if not isinstance(patch, dict):
+        return patch
+    kept: dict[str, Any] = old if isinstance(old, dict) else {}
+    merged = kept | {name: _merged(kept.get(name), value) for name, value in patch.items() if value is not None}
+    return {name: value for name, value in merged.items() if name not in patch or patch[name] is not None}
 
 
-def _url(given: Any) -> str:
+def _request(given: Any) -> Template:
+    try:
+        return read_template(given)
+    except InvalidTemplate as error:
+        raise InvalidSubscription(f"request.{error.field}".rstrip("."), error.reason) from error
+
+
+def _url(given: Any, *, templated: bool) -> str:
     if not isinstance(given, str) or not 0 < len(given) <= URL_CHARACTERS_MAX:
         raise InvalidSubscription("url", f"it has 1 to {URL_CHARACTERS_MAX:,} characters")
-    if not given.isascii() or not given.isprintable() or " " in given:
+    if not _is_storable(given):
+        raise InvalidSubscription("url", "it is ASCII without spaces")
+    plain = given
+    if templated:
+        try:
+            check_address(given)
+        except InvalidTemplate as error:
+            raise InvalidSubscription("url", error.reason) from error
+        plain = plain_address(given)
+    if not plain.isascii() or not plain.isprintable() or " " in plain:
         raise InvalidSubscription("url", "it is ASCII without spaces: write other hosts as xn--..., the rest as %..")
     try:
-        parts = urlsplit(given)
+        parts = urlsplit(plain)
         port = parts.port
     except ValueError as error:
         raise InvalidSubscription("url", f"it is none: {error}") from error
@@ -125,8 +166,8 @@ def _filters(given: Any) -> Filters:
             raise InvalidSubscription(f"filters.{name}", f"it is a list of at most {VALUES_MAX} texts")
     filters = msgspec.convert(given, Filters)
     for aspect in filters.aspects:
-        if aspect not in ASPECTS and not aspect.startswith("tag:"):
-            raise InvalidSubscription("filters.aspects", f"the aspects are {', '.join(ASPECTS)} and tag:FAMILY.NAME")
+        if aspect not in ASPECTS and not aspect.startswith(("tag:", f"{SEGMENT}:")):
+            raise InvalidSubscription("filters.aspects", f"the aspects are {', '.join(ASPECTS)}, {ONE_ASPECT}")
     for cause in filters.causes:
         if cause not in CAUSES:
             raise InvalidSubscription("filters.causes", f"the causes are {', '.join(CAUSES)}")

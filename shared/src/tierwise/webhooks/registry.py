@@ -16,6 +16,7 @@ from tierwise.problem import NotFound, Problem
 from tierwise.security.personal import Vault
 from tierwise.webhooks.document import Described, Filters, InvalidSubscription, document_of, patched
 from tierwise.webhooks.signing import Secret
+from tierwise.webhooks.template import Template, template_document
 
 GRACE: Final = timedelta(hours=24)
 GRACE_MAX: Final = timedelta(days=90)
@@ -63,7 +64,7 @@ async def create_subscription(
     if (await connection.scalar(select(func.count()).select_from(subscriptions)) or 0) >= SUBSCRIPTIONS_MAX:
         raise TooManySubscriptions(f"There are {SUBSCRIPTIONS_MAX}: delete one that nobody needs.")
     subscription_id = f"sub_{secrets.token_hex(8)}"
-    row = {**_columns(described), "id": subscription_id, "last_id": 0}
+    row = {**_columns(described, vault, subscription_id), "id": subscription_id, "last_id": 0}
     cursor = {"window_from": _OLDEST_RUNNING, "window_to": _OLDEST_RUNNING}
     await connection.execute(insert(subscriptions).values(**row, **cursor))
     shown = await _add_secret(connection, vault, subscription_id)
@@ -87,8 +88,8 @@ async def update_subscription(
     """`patch`: see `patched`. Enabled again, it goes on where it stopped, at once. Raises UnknownSubscription,
     InvalidSubscription."""
     row = await subscription_row(connection, subscription_id, lock=True)
-    new = patched(_described(row), patch)
-    changed = _columns(new)
+    new = patched(described_of(row, vault), patch)
+    changed = _columns(new, vault, row.id)
     if new.enabled and not row.enabled:
         changed |= {"disabled_reason": None, "disabled_at": None, "paused_until": None}
         mine = (deliveries.c.subscription_id == row.id) & (deliveries.c.state == "pending")
@@ -155,6 +156,7 @@ def subscription_document(subscription: Subscription) -> dict[str, Any]:
         "description": described.description,
         "enabled": described.enabled,
         "filters": document_of(described.filters),
+        "request": described.request and template_document(described.request),
         "disabled": {"reason": disabled[0], "at": rfc3339(disabled[1])} if disabled else None,
         "paused_until": subscription.paused_until and rfc3339(subscription.paused_until),
         "pending": subscription.pending,
@@ -175,19 +177,25 @@ def filters_of(row: Row[Any]) -> Filters:
     return msgspec.convert(row.filters, Filters)
 
 
-def _columns(described: Described) -> dict[str, Any]:
-    return described._asdict() | {"filters": document_of(described.filters)}
+def described_of(row: Row[Any], vault: Vault) -> Described:
+    request = None
+    if row.request is not None:
+        request = msgspec.json.decode(vault.open(row.request, context=_request_context(row.id)), type=Template)
+    return Described(row.url, row.description, row.enabled, filters_of(row), request)
 
 
-def _described(row: Row[Any]) -> Described:
-    return Described(row.url, row.description, row.enabled, filters_of(row))
+def _columns(described: Described, vault: Vault, subscription_id: str) -> dict[str, Any]:
+    request = described.request
+    context = _request_context(subscription_id)
+    sealed = None if request is None else vault.seal(msgspec.json.encode(request), context=context)
+    return described._asdict() | {"filters": document_of(described.filters), "request": sealed}
 
 
 async def _subscription(connection: AsyncConnection, vault: Vault, row: Row[Any]) -> Subscription:
     waiting = (deliveries.c.subscription_id == row.id) & (deliveries.c.state == "pending")
     return Subscription(
         id=row.id,
-        described=_described(row),
+        described=described_of(row, vault),
         disabled=(row.disabled_reason, row.disabled_at) if row.disabled_reason else None,
         paused_until=row.paused_until,
         created_at=row.created_at,
@@ -205,3 +213,7 @@ async def _add_secret(connection: AsyncConnection, vault: Vault, subscription_id
 
 def _context(subscription_id: str) -> bytes:
     return f"subscription:{subscription_id}".encode()
+
+
+def _request_context(subscription_id: str) -> bytes:
+    return f"subscription:{subscription_id}:request".encode()

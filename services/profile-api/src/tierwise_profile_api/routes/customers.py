@@ -6,10 +6,11 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Path, Request, Response
 
+from tierwise.domain.change import rfc3339
 from tierwise.domain.customer_id import internal_id, public_id
 from tierwise.domain.identifier import InvalidIdentifier, normalise
 from tierwise.domain.source import BACKEND
-from tierwise.problem import NotFound
+from tierwise.problem import NotFound, Problem
 from tierwise.security.keys import Reader
 from tierwise_profile_api import documents, queries
 from tierwise_profile_api.audit import personal_data_left
@@ -34,7 +35,7 @@ from tierwise_profile_api.view import past_view, view
 router = APIRouter(prefix="/v1", tags=["customers"], dependencies=[Depends(known_parameters)])
 
 ProfileReader = Annotated[Reader, Depends(holding(PROFILES))]
-CustomerId = Annotated[str, Path(description="The customer's id.", examples=["c_8f2kq1z7m4x0t"])]
+CustomerId = Annotated[str, Path(description="The customer's id.", examples=["c_e2rp2eapcnax1"])]
 
 _CACHING = {"Cache-Control": "private, no-cache", "Vary": "Authorization, Accept-Language"}
 _NOT_MODIFIED: dict[int | str, dict[str, Any]] = {304: {"description": "Unchanged since the ETag given."}}
@@ -50,6 +51,18 @@ class NotSeenYet(NotFound):
     code, title = "not_seen_yet", "The customer was not there at that time"
 
 
+class ErasedCustomer(Problem):
+    status, code, title = 410, "erased", "The customer was erased"
+
+
+async def unknown_customer(source: Backend, number: int) -> Problem:
+    """Why an id that no customer has is nobody's. Raises Unavailable."""
+    erased = await source.reads.row(queries.ERASED, number)
+    if erased is None:
+        return UnknownCustomer("No customer has this id.")
+    return ErasedCustomer(f"Whoever had this id was erased on {rfc3339(erased[0])}. Delete what you hold of them.")
+
+
 def customer_number(customer_id: str) -> int:
     """The number behind an id in a path. Raises UnknownCustomer."""
     if (number := internal_id(customer_id)) is None:
@@ -60,8 +73,8 @@ def customer_number(customer_id: str) -> int:
 @router.get(
     "/customers/{customer_id}",
     summary="The current view",
-    response_model=documents.Customer,
-    responses=problems(404) | _NOT_MODIFIED,
+    response_model=documents.Customer | documents.PickedCustomer,
+    responses=problems(404, 410) | _NOT_MODIFIED,
     openapi_extra=documented(PROFILES),
 )
 async def read_customer(
@@ -84,7 +97,7 @@ async def read_customer(
         return await _answer_as_of(request, number, time, source, reader, fields=chosen, current=by == "current")
     row = await source.reads.row(queries.CUSTOMER, number)
     if row is None:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     merged = row["id"] != number
     return await _answer(request, row, source, reader, requested_id=customer_id if merged else None, fields=chosen)
 
@@ -92,8 +105,8 @@ async def read_customer(
 @router.get(
     "/customers/by/{kind}/{value:path}",
     summary="The current view, by identifier",
-    response_model=documents.Customer,
-    responses=problems(404) | _NOT_MODIFIED,
+    response_model=documents.Customer | documents.PickedCustomer,
+    responses=problems(404, 410) | _NOT_MODIFIED,
     openapi_extra=documented(PROFILES),
 )
 async def read_customer_by_identifier(
@@ -124,25 +137,26 @@ async def _answer(
     requested_id: str | None = None,
     fields: Fields | None = None,
 ) -> Response:
-    tag = entity_tag(row, reader, negotiated(request.headers.get("accept-language")), fields)
+    language = negotiated(request.headers.get("accept-language"))
+    tag = entity_tag(row, reader, language, fields)
     headers = {"ETag": tag, **_CACHING}
     if matches(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     await personal_data_left(request, reader, [row["id"]])
     if requested_id is None and fields is None:
-        return Response(await _encoded(row, source, reader), media_type="application/json", headers=headers)
-    body = await view(row, source, reader)
+        return Response(await _encoded(row, source, reader, language), media_type="application/json", headers=headers)
+    body = await view(row, source, reader, language=language)
     if requested_id is not None:
         body |= {"requested_id": requested_id, "merged_into": public_id(row["id"])}
     return Response(_encode(picked(body, fields)), media_type="application/json", headers=headers)
 
 
-async def _encoded(row: Row, source: Backend, reader: Reader) -> bytes:
+async def _encoded(row: Row, source: Backend, reader: Reader, language: str) -> bytes:
     masked = PERSONAL not in reader.scopes
-    known = source.views.get(row["id"], row["version"], masked=masked)
+    known = source.views.get(row["id"], row["version"], masked=masked, language=language)
     if known is None:
-        known = _encode(await view(row, source, reader))
-        source.views.keep(row["id"], row["version"], known, masked=masked)
+        known = _encode(await view(row, source, reader, language=language))
+        source.views.keep(row["id"], row["version"], known, masked=masked, language=language)
     return known
 
 
@@ -158,11 +172,12 @@ async def _answer_as_of(
 ) -> Response:
     past = await read_past(source, number, time)
     if past is None:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     states = await read_states(source, past, [time], current=current)
     if not states:
         raise NotSeenYet("Nothing had happened with this customer by then.")
-    body = await past_view(past, *states[0], source, reader)
+    language = negotiated(request.headers.get("accept-language"))
+    body = await past_view(past, *states[0], source, reader, language=language)
     if past.id != number:
         body |= {"requested_id": public_id(number), "merged_into": public_id(past.id)}
     await personal_data_left(request, reader, [past.id])

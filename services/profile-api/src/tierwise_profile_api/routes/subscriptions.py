@@ -9,7 +9,8 @@ import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tierwise.webhooks.document import InvalidSubscription, read_subscription
+from tierwise.security.keys import Reader
+from tierwise.webhooks.document import Described, InvalidSubscription, read_subscription
 from tierwise.webhooks.log import BEFORE_ALL, STATES, State, add_replay, add_test, delivery_document, list_deliveries
 from tierwise.webhooks.registry import (
     create_subscription,
@@ -20,19 +21,23 @@ from tierwise.webhooks.registry import (
     subscription_document,
     update_subscription,
 )
+from tierwise.webhooks.template import names_personal_data
 from tierwise_profile_api import subscription_documents
-from tierwise_profile_api.authenticate import ADMIN, holding
+from tierwise_profile_api.authenticate import ADMIN, PERSONAL, MissingScope, holding
 from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.body import read_body
 from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
 from tierwise_profile_api.parameters import BadParameter, Cursor, Limit, instant, known_parameters
 from tierwise_profile_api.reads import database_needed
 
+_administrator = holding(ADMIN)
 router = APIRouter(
     prefix="/v1/subscriptions",
     tags=["subscriptions"],
-    dependencies=[Depends(known_parameters), Depends(holding(ADMIN))],
+    dependencies=[Depends(known_parameters), Depends(_administrator)],
 )
+
+Administrator = Annotated[Reader, Depends(_administrator)]
 
 SubscriptionId = Annotated[str, Path(description="The subscription's id.", examples=["sub_5f0c9a1e77d2b340"])]
 _encode = msgspec.json.Encoder().encode
@@ -63,9 +68,11 @@ async def read_one_subscription(request: Request, subscription_id: SubscriptionI
 
 
 @router.post("", summary="Subscribe to changes", status_code=201, **subscription_documents.CREATE)
-async def make_subscription(request: Request) -> Response:
-    """Sends what is committed from now on, as signed Standard Webhooks."""
+async def make_subscription(request: Request, administrator: Administrator) -> Response:
+    """Sends what is committed from now on, as signed Standard Webhooks, or in the form of `request`. A `request` that
+    names identifiers or attributes needs the scope pii:read too."""
     described = read_subscription(await read_body(request, Any))
+    _check_personal(described, administrator)
     async with _transaction(request) as connection:
         made, secret = await create_subscription(connection, backend_of(request).vault, described)
     answer = _answer({"subscription": subscription_document(made), "secret": secret}, status=201)
@@ -74,12 +81,15 @@ async def make_subscription(request: Request) -> Response:
 
 
 @router.patch("/{subscription_id}", summary="Change a subscription", **subscription_documents.UPDATE)
-async def change_subscription(request: Request, subscription_id: SubscriptionId) -> Response:
+async def change_subscription(
+    request: Request, subscription_id: SubscriptionId, administrator: Administrator
+) -> Response:
     """A JSON merge patch (RFC 7396): what it names is replaced, null is the default again. Enabled again, it goes on
     where it stopped. Deliveries follow within two seconds."""
     patch = await read_body(request, Any)
     async with _transaction(request) as connection:
         changed = await update_subscription(connection, backend_of(request).vault, subscription_id, patch)
+        _check_personal(changed.described, administrator)
     return _answer(subscription_document(changed))
 
 
@@ -116,7 +126,9 @@ async def test_subscription(request: Request, subscription_id: SubscriptionId) -
 async def read_deliveries(
     request: Request,
     subscription_id: SubscriptionId,
-    state: Annotated[str | None, Query(description=f"Of {', '.join(STATES)}.")] = None,
+    state: Annotated[
+        str | None, Query(description=f"Of {', '.join(STATES)}.", json_schema_extra={"enum": list(STATES)})
+    ] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -143,6 +155,13 @@ async def replay_subscription(request: Request, subscription_id: SubscriptionId)
     async with _transaction(request) as connection:
         count = await add_replay(connection, subscription_id, since, until)
     return _answer({"changes": count}, status=202)
+
+
+def _check_personal(described: Described, administrator: Reader) -> None:
+    """Raises MissingScope."""
+    template = described.request
+    if template and names_personal_data(described.url, template) and PERSONAL not in administrator.scopes:
+        raise MissingScope(PERSONAL)
 
 
 def _state(given: str | None) -> State | None:

@@ -2,25 +2,29 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, is_transient
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import subscriptions
+from tierwise.domain.change import rfc3339
 from tierwise.security.personal import Vault
-from tierwise.webhooks.registry import live_secrets
+from tierwise.webhooks.attempt import Attempt
+from tierwise.webhooks.registry import described_of, live_secrets
+from tierwise.webhooks.template import Unaddressable, Values
 from tierwise_scoring.webhooks.message import event_of, request_of
 from tierwise_scoring.webhooks.metrics import WebhookMetrics
 from tierwise_scoring.webhooks.outcome import record
 from tierwise_scoring.webhooks.queue import CursorTaken, Head, fill, heads
-from tierwise_scoring.webhooks.sender import Request, Sender
+from tierwise_scoring.webhooks.sender import Request, Result, Sender
+from tierwise_scoring.webhooks.standing import personal_data_leaves, values_of
 
 log = structlog.get_logger()
 
@@ -55,7 +59,7 @@ class Post:
 class _Round(NamedTuple):
     """`more`: whether there was more than a round takes."""
 
-    letters: list[tuple[Head, Request]]
+    letters: list[tuple[Head, Request | Unaddressable]]
     more: bool
 
 
@@ -100,14 +104,14 @@ class Courier:
         async with post.connections, post.engine.begin() as connection:
             prepared = await self._prepare(connection)
         if prepared.letters:
-            results = await asyncio.gather(*(post.sender.send(request) for _, request in prepared.letters))
+            results = await asyncio.gather(*(self._sent(letter) for _, letter in prepared.letters))
             made = [(head, result) for (head, _), result in zip(prepared.letters, results, strict=True)]
             async with post.connections, post.engine.begin() as connection:
                 await record(connection, self._id, made, now=post.clock(), draw=post.draw, metrics=post.metrics)
         return bool(prepared.letters) or prepared.more
 
     async def _prepare(self, connection: AsyncConnection) -> _Round:
-        post, now = self._post, self._post.clock()
+        now = self._post.clock()
         query = select(subscriptions).where(subscriptions.c.id == self._id)
         row = (await connection.execute(query)).one_or_none()
         if row is None:
@@ -116,11 +120,32 @@ class Courier:
         paused = row.paused_until is not None and row.paused_until > now
         more = row.enabled and await fill(connection, row, now)
         due = await heads(connection, self._id, now, only_tests=not row.enabled or paused, limit=AT_ONCE)
-        live = [one.secret for one in await live_secrets(connection, post.vault, self._id)] if due else []
-        letters = []
+        letters = await self._written(connection, row, due, now) if due else []
+        return _Round(letters, more)
+
+    async def _written(
+        self, connection: AsyncConnection, row: Row[Any], due: Sequence[Head], now: datetime
+    ) -> list[tuple[Head, Request | Unaddressable]]:
+        post = self._post
+        described = described_of(row, post.vault)
+        live = [one.secret for one in await live_secrets(connection, post.vault, self._id)]
+        letters: list[tuple[Head, Request | Unaddressable]] = []
         for head in due:
             change = head.change
             rulebook = None if change is None else await post.rulebooks.get(connection, change.rulebook_id)
             event = event_of(head, rulebook, self._id)
-            letters.append((head, request_of(head, event, row.url, live, now)))
-        return _Round(letters, more)
+            values: Values = {}
+            if described.request is not None:
+                values = await values_of(connection, head, event, post.rulebooks, post.vault)
+            try:
+                letters.append((head, request_of(head, event, described, live, now, values)))
+            except Unaddressable as error:
+                letters.append((head, error))
+        leaving = [head.change.customer_id for head, one in letters if head.change and isinstance(one, Request)]
+        await personal_data_leaves(connection, self._id, described, leaving)
+        return letters
+
+    async def _sent(self, letter: Request | Unaddressable) -> Result:
+        if isinstance(letter, Unaddressable):
+            return Result(Attempt(at=rfc3339(self._post.clock()), ms=0, error=str(letter)), hopeless=True)
+        return await self._post.sender.send(letter)

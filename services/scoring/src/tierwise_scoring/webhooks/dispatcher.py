@@ -11,7 +11,7 @@ import asyncpg
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.db.engine import DATABASE_ERRORS, driver_connection, ended_when_hanging, is_transient
 from tierwise.db.outbox import CHANNEL, POLL_RUNNING_S, POLL_S, SHARDS, oldest_running
 from tierwise_scoring.webhooks.courier import Courier, Post
 
@@ -19,6 +19,7 @@ log = structlog.get_logger()
 
 _LOCK: Final = 0x776562686F6F6B73  # 'webhooks', of pg_try_advisory_lock
 _STAND_BY_S: Final = 2.0
+_HANGS_AFTER_S: Final = 30  # who leads looks every second
 _FORGET_EVERY_S: Final = 60.0
 _FORGET_MAX: Final = 10_000
 _SHARDS: Final = f"ARRAY[{', '.join(map(str, range(SHARDS)))}]::smallint[]"
@@ -66,7 +67,8 @@ class Dispatcher:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
                     raw = await driver_connection(connection)
                     if await raw.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                        await self._lead(raw)
+                        async with ended_when_hanging(raw, _HANGS_AFTER_S):
+                            await self._lead(raw)
             except DATABASE_ERRORS as error:
                 if not is_transient(error):
                     raise

@@ -72,6 +72,8 @@ def _verdict(head: Head, result: Result, now: datetime, draw: random.Random) -> 
         return _Verdict("delivered", now, "delivered")
     if head.kind == "test":
         return _Verdict("failed", now, "test_failed")
+    if result.hopeless:
+        return _Verdict("failed", now, "unaddressable")
     if result.gone:
         return _Verdict("pending", now, GONE)
     due = next_attempt(head.attempt + 1, now, draw, result.retry_after)

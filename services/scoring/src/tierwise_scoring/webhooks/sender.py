@@ -38,10 +38,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of an attempt. `retry_after`: as the endpoint asked for."""
+    """What became of an attempt. `retry_after`: as the endpoint asked for. `hopeless`: it could not even be sent, and
+    another attempt would be no better."""
 
     attempt: Attempt
     retry_after: timedelta | None = None
+    hopeless: bool = False
 
     @property
     def delivered(self) -> bool:
@@ -120,7 +122,7 @@ class Sender:
         return response.status, _text(body), after.decode("latin-1") or None
 
 
-_HEADERS: Final = {"Content-Type": "application/json", "User-Agent": f"Tierwise/{version('tierwise-scoring')}"}
+_HEADERS: Final = {"content-type": "application/json", "user-agent": f"Tierwise/{version('tierwise-scoring')}"}
 _FAILURES: Final = (
     httpcore.NetworkError,
     httpcore.TimeoutException,

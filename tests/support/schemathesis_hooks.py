@@ -1,0 +1,5 @@
+"""What Schemathesis cannot send by itself."""
+
+import schemathesis
+
+schemathesis.serializer.alias("application/x-ndjson", "text/plain")
