@@ -1,89 +1,28 @@
-"""Services that are killed, told to stop, or lose their database or broker under traffic: all that was accepted
-counts, once, and nothing is a dead letter for it."""
+"""Services that are killed, told to stop, or lose their database, broker, connections or disk under traffic: all that
+was accepted counts, once, and nothing is a dead letter for it."""
 
 import asyncio
 import os
+import random
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
-from itertools import count
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import httpx
 import pytest
-from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.database import test_settings
-from tests.support.importing import counted
 from tests.support.kafka import Broker, start_broker
-from tests.support.services import Deployment, Service, deployed, until
-from tierwise.db.embedded import EmbeddedPostgres
+from tests.support.outages import proxied, through
+from tests.support.proxy import Proxy
+from tests.support.services import Deployment, deployed
+from tests.support.tmpfs import small_disk
+from tests.support.traffic import ITEMS, all_scored, away, back, traffic
+from tierwise.db.embedded import EmbeddedPostgres, embedded_postgres
 from tierwise.db.engine import engine_of
 from tierwise.db.migrate import migrate
-from tierwise.db.tables import dead_letters, interactions
 
 AWAY_S = 2.0
-NOTICED_WITHIN_S = 10.0
-BACK_WITHIN_S = 30.0
-ITEMS = 20
-
-
-class Traffic:
-    """A client that sends a request after the other, each until it is accepted."""
-
-    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        self.accepted = self.refused = 0
-        self._url, self._headers = url, headers
-        self._enough = asyncio.Event()
-
-    async def run(self) -> None:
-        async with httpx.AsyncClient(base_url=self._url, headers=self._headers, timeout=15) as client:
-            for number in count():
-                if self._enough.is_set():
-                    return
-                await self._deliver(client, [_visit(number * ITEMS + index) for index in range(ITEMS)])
-                await asyncio.sleep(0.01)
-
-    async def more(self, items: int) -> None:
-        """Until so many more are accepted."""
-        wanted = self.accepted + items
-
-        async def there() -> bool:
-            return self.accepted >= wanted
-
-        await until(there, within_s=BACK_WITHIN_S, told=lambda: f"accepted {self.accepted}, refused {self.refused}")
-
-    def stop(self) -> None:
-        self._enough.set()
-
-    async def _deliver(self, client: httpx.AsyncClient, items: list[dict[str, object]]) -> None:
-        while True:
-            try:
-                response = await client.post("/v1/interactions", json=items)
-            except httpx.TransportError:
-                self.refused += 1
-            else:
-                if response.status_code == 202:
-                    assert response.json()["accepted"] == len(items)
-                    self.accepted += len(items)
-                    return
-                assert response.status_code == 503, response.text
-                self.refused += 1
-            await asyncio.sleep(0.1)
-
-
-@asynccontextmanager
-async def traffic(deployment: Deployment, ingest: Service) -> AsyncIterator[Traffic]:
-    """Flowing, and afterwards all of it scored."""
-    flowing = Traffic(ingest.url, await deployment.write_key("site"))
-    running = asyncio.create_task(flowing.run())
-    try:
-        await flowing.more(10 * ITEMS)
-        yield flowing
-    finally:
-        flowing.stop()
-        await asyncio.wait_for(running, BACK_WITHIN_S)
 
 
 async def test_what_a_killed_ingest_had_accepted_counts_once(embedded: Deployment, engine: AsyncEngine) -> None:
@@ -94,7 +33,7 @@ async def test_what_a_killed_ingest_had_accepted_counts_once(embedded: Deploymen
         await embedded.start("ingest", port=ingest.port)
         await flowing.more(10 * ITEMS)
     assert flowing.refused > 0
-    await _all_scored(embedded, engine, flowing.accepted)
+    await all_scored(embedded, engine, flowing.accepted)
 
 
 async def test_scoring_that_is_told_to_stop_ends_its_batch_and_another_goes_on(
@@ -105,7 +44,7 @@ async def test_scoring_that_is_told_to_stop_ends_its_batch_and_another_goes_on(
         assert await scoring.stop() == 0  # raises TimeoutError where it takes too long
         await flowing.more(5 * ITEMS)
     await deployment.start("scoring")
-    await _all_scored(deployment, engine, flowing.accepted)
+    await all_scored(deployment, engine, flowing.accepted)
     assert "Traceback" not in deployment.said()
 
 
@@ -121,12 +60,13 @@ async def test_postgresql_may_crash_under_traffic(short_dir: Path, tmp_path: Pat
             services = await deployment.start_all("ingest", "scoring", "profile-api")
             async with traffic(deployment, services[0]) as flowing:
                 os.kill(server.postmaster_pid, signal.SIGQUIT)  # as pg_ctl's immediate mode: a crash, recovered from
-                await _away_for_a_while(services)
+                await away(services)
+                await asyncio.sleep(AWAY_S)
                 await asyncio.to_thread(server.revive)
-                await _back(services)
+                await back(services)
                 await flowing.more(10 * ITEMS)
             assert flowing.refused > 0
-            await _all_scored(deployment, engine, flowing.accepted)
+            await all_scored(deployment, engine, flowing.accepted)
     finally:
         await engine.dispose()
         await asyncio.to_thread(server.stop)
@@ -140,56 +80,79 @@ def broker(tmp_path: Path) -> Iterator[Broker]:
     broker.stop()
 
 
-async def test_the_broker_may_crash_under_traffic(
-    broker: Broker, database: str, engine: AsyncEngine, tmp_path: Path
+@pytest.fixture
+async def proxy(database: str) -> AsyncIterator[Proxy]:
+    """In front of the database, for services started with `database_url` of `through`."""
+    proxy = proxied(database)
+    await proxy.start()
+    yield proxy
+    await proxy.go_away()
+
+
+async def test_the_broker_may_crash_under_traffic_alone_and_with_the_database(
+    broker: Broker, proxy: Proxy, database: str, engine: AsyncEngine, tmp_path: Path
 ) -> None:
     async with deployed(tmp_path, database, broker.bootstrap_servers) as deployment:
-        services = await deployment.start_all("ingest", "scoring", ingest_append_timeout_s=2)
+        dsn = through(database, proxy)
+        services = await deployment.start_all("ingest", "scoring", ingest_append_timeout_s=2, database_url=dsn)
         async with traffic(deployment, services[0]) as flowing:
-            await asyncio.to_thread(broker.kill)
-            await _away_for_a_while(services)
-            await asyncio.to_thread(broker.start)
-            await _back(services)
-            await flowing.more(10 * ITEMS)
+            for database_too in (False, True):
+                await asyncio.to_thread(broker.kill)
+                if database_too:
+                    await proxy.go_away()
+                await away(services)
+                await asyncio.sleep(AWAY_S)
+                await asyncio.to_thread(broker.start)
+                if database_too:
+                    await proxy.start()
+                await back(services)
+                await flowing.more(10 * ITEMS)
         assert flowing.refused > 0
-        await _all_scored(deployment, engine, flowing.accepted)
+        await all_scored(deployment, engine, flowing.accepted)
 
 
-async def _away_for_a_while(services: list[Service]) -> None:
-    for service in services:
-        await until(_not(service.ready), within_s=NOTICED_WITHIN_S, told=service.said)
-    await asyncio.sleep(AWAY_S)
+async def test_connections_may_be_cut_in_the_middle_of_transactions(
+    embedded: Deployment, proxy: Proxy, database: str, engine: AsyncEngine
+) -> None:
+    draw = random.Random(1)
+    dsn = through(database, proxy)
+    ingest, _ = await embedded.start_all("ingest", "scoring", database_url=dsn, scoring_batch_max=50)
+    async with traffic(embedded, ingest) as flowing:
+        for _ in range(15):
+            await asyncio.sleep(draw.uniform(0.01, 0.4))
+            proxy.cut()
+        await flowing.more(5 * ITEMS)
+    await all_scored(embedded, engine, flowing.accepted)
+    assert "Traceback" not in embedded.said()
 
 
-async def _back(services: list[Service]) -> None:
-    for service in services:
-        await until(service.ready, within_s=BACK_WITHIN_S, told=service.said)
+async def test_a_database_that_is_slow_makes_nothing_fail(
+    embedded: Deployment, proxy: Proxy, database: str, engine: AsyncEngine
+) -> None:
+    dsn = through(database, proxy)
+    ingest, scoring = await embedded.start_all("ingest", "scoring", database_url=dsn)
+    async with traffic(embedded, ingest) as flowing:
+        proxy.delay_s = 0.1  # one way
+        await flowing.more(5 * ITEMS)
+        assert await ingest.ready()
+        assert await scoring.ready()
+    assert flowing.refused == 0
+    await all_scored(embedded, engine, flowing.accepted)
 
 
-async def _all_scored(deployment: Deployment, engine: AsyncEngine, accepted: int) -> None:
-    """Every accepted interaction is in its customer's timeline, once, and none is a dead letter."""
-
-    async def there() -> bool:
-        return await counted(engine, select(func.count()).select_from(interactions)) >= accepted
-
-    await until(there, within_s=BACK_WITHIN_S, told=deployment.said)
-    views = await deployment.export()
-    assert sum(view["interactions"] for view in views) == accepted
-    assert await counted(engine, select(func.count()).select_from(dead_letters)) == 0
-
-
-def _not(holds: Callable[[], Awaitable[bool]]) -> Callable[[], Awaitable[bool]]:
-    async def opposite() -> bool:
-        return not await holds()
-
-    return opposite
-
-
-def _visit(number: int) -> dict[str, object]:
-    return {
-        "id": f"visit-{number}",
-        "channel": "web",
-        "type": "page_view",
-        "identifiers": {"user_id": f"u{number % 37}"},
-        "properties": {"path": "/pricing"},
-    }
+async def test_a_disk_that_is_full_is_waited_for(short_dir: Path, tmp_path: Path) -> None:
+    with small_disk(short_dir / "disk", megabytes=400) as disk:
+        async with embedded_postgres(disk.path, options={"fsync": "off", "max_wal_size": "64MB"}) as dsn:
+            engine = engine_of(dsn)
+            await migrate(test_settings(database_url=dsn, data_dir=tmp_path), engine)
+            async with deployed(tmp_path, dsn) as deployment:
+                services = await deployment.start_all("ingest", "scoring")
+                async with traffic(deployment, services[0]) as flowing:
+                    disk.fill()
+                    await flowing.until_refused(within_s=30)
+                    await asyncio.sleep(AWAY_S)
+                    disk.empty()
+                    await back(services)
+                    await flowing.more(10 * ITEMS)
+                await all_scored(deployment, engine, flowing.accepted)
+            await engine.dispose()

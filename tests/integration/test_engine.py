@@ -7,10 +7,18 @@ import asyncpg
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, insert, literal, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.database import TestServer, test_settings
-from tierwise.db.engine import DatabaseUnreachable, driver_connection, engine_of, is_transient, open_engine
+from tierwise.db.engine import (
+    DatabaseUnreachable,
+    driver_connection,
+    ended_when_hanging,
+    engine_of,
+    is_transient,
+    open_engine,
+)
 from tierwise.db.tables import Hash128, Xid8, identifiers, interactions, keyring
 from tierwise.settings import Settings
 
@@ -151,3 +159,42 @@ async def test_the_usual_forms_of_the_url_are_understood(database: str, tmp_path
         assert await connection.scalar(text("SHOW jit")) == "off"
         assert await connection.scalar(text("SHOW TimeZone")) == "UTC"
         assert await connection.scalar(text("SHOW application_name")) == "tierwise"
+
+
+async def test_a_transaction_that_hangs_is_ended_with_its_locks_and_is_a_transient_failure(database: str) -> None:
+    engine = engine_of(database, hangs_after_s=1)
+    async with engine.begin() as connection:
+        await connection.execute(text("CREATE TABLE held (id int)"))
+
+    async def hanging() -> None:
+        async with engine.begin() as connection:
+            await connection.execute(text("LOCK TABLE held"))
+            await asyncio.sleep(1.5)
+            await connection.execute(text("SELECT 1"))
+
+    with pytest.raises(DBAPIError) as lost:
+        await hanging()
+    assert is_transient(lost.value)
+    async with engine.begin() as connection:
+        await connection.execute(text("LOCK TABLE held NOWAIT"))
+    await engine.dispose()
+
+
+async def test_a_session_that_leads_and_hangs_is_ended_with_its_locks(database: str) -> None:
+    engine = engine_of(database)
+    async with engine.connect() as connection:
+        await connection.execution_options(isolation_level="AUTOCOMMIT")
+        tx = await driver_connection(connection)
+
+        async def hanging() -> None:
+            async with ended_when_hanging(tx, 1):
+                await tx.execute("SELECT pg_advisory_lock(7)")
+                await asyncio.sleep(1.5)
+                await tx.execute("SELECT 1")
+
+        with pytest.raises((asyncpg.PostgresError, asyncpg.InterfaceError)) as lost:
+            await hanging()
+        assert is_transient(lost.value)
+    async with engine.connect() as connection:
+        assert (await connection.execute(text("SELECT pg_try_advisory_lock(7)"))).scalar_one()
+    await engine.dispose()

@@ -3,14 +3,17 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+_CHUNKS_MAX = 64  # under way in one direction
+
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class Proxy:
-    """Listens on `port` of 127.0.0.1 and forwards to what `connect` opens."""
+    """Listens on `port` of 127.0.0.1 and forwards to what `connect` opens. `delay_s`: of whatever passes, one way."""
 
     def __init__(self, connect: Connect) -> None:
         self._connect = connect
+        self.delay_s = 0.0
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -25,10 +28,14 @@ class Proxy:
         if self._server is not None:
             self._server.close()
             self._server = None
-        for writer in list(self._writers):
-            writer.transport.abort()
+        self.cut()
         if self._tasks:
             await asyncio.wait(self._tasks)
+
+    def cut(self) -> None:
+        """End the existing connections, in the middle of whatever they are at."""
+        for writer in list(self._writers):
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -38,19 +45,34 @@ class Proxy:
         try:
             far_reader, far_writer = await self._connect()
             self._writers.add(far_writer)
-            await asyncio.gather(_pump(reader, far_writer), _pump(far_reader, writer))
+            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
             self._writers.discard(far_writer)
         finally:
             self._writers.discard(writer)
             self._tasks.discard(task)
 
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clock = asyncio.get_running_loop().time
+        passing: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue(_CHUNKS_MAX)
+        writing = asyncio.create_task(_write_when_due(passing, writer))
+        try:
+            while data := await reader.read(1 << 16):
+                await passing.put((clock() + self.delay_s, data))
+        except ConnectionError:
+            pass
+        finally:
+            await passing.put((clock() + self.delay_s, b""))
+            await writing
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
+
+async def _write_when_due(passing: "asyncio.Queue[tuple[float, bytes]]", writer: asyncio.StreamWriter) -> None:
+    """Until nothing more comes. What cannot be written any more is taken all the same."""
+    clock = asyncio.get_running_loop().time
+    while (item := await passing.get())[1]:
+        await asyncio.sleep(max(0.0, item[0] - clock()))
+        try:
+            writer.write(item[1])
             await writer.drain()
-    except ConnectionError:
-        pass
-    finally:
-        writer.close()
+        except ConnectionError:
+            continue
+    writer.close()
