@@ -6,7 +6,7 @@ DISTRIBUTIONS := shared services/ingest services/scoring services/profile-api de
 SETUP_DONE := $(VENV)/.setup-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test long check format bench torture kafka lock clean
+.PHONY: help setup demo test long check format bench torture kafka audit sbom lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,14 @@ torture: setup ## kill -9 under traffic; KILLS=200 STREAM=embedded|kafka (both) 
 
 kafka: setup ## a local Apache Kafka on 127.0.0.1:9092 (needs Java 17 and Maven)
 	$(BIN)/python deploy/kafka/run.py
+
+audit: setup ## known flaws in what we depend on (needs pip-audit on the PATH, and the network)
+	pip-audit --requirement requirements.lock --require-hashes --disable-pip
+
+sbom: setup ## CycloneDX of what services run with, to .tierwise/sbom.json (needs cyclonedx-py on the PATH)
+	@mkdir -p .tierwise
+	$(BIN)/python deploy/runtime.py requirements.lock | cyclonedx-py requirements - --pyproject shared/pyproject.toml \
+	  --output-reproducible --output-format JSON --output-file .tierwise/sbom.json
 
 lock: ## make requirements.lock again (needs uv on the PATH)
 	printf -- '-e ./%s\n' $(DISTRIBUTIONS) | uv pip compile - --quiet --group pyproject.toml:dev --universal --python-version 3.11 \

@@ -762,7 +762,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;
@@ -822,7 +822,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;
@@ -1026,7 +1026,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;
@@ -1086,7 +1086,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;
@@ -1166,7 +1166,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;
@@ -1268,7 +1268,7 @@ export interface Operations {
       segment?: string[];
       /** An expression in the rulebook's language. */
       filter?: string;
-      /** A customer's id or one of their identifiers, whole. */
+      /** A customer's id, one of their identifiers, whole, or words of their names, whole. */
       q?: string;
     };
     body: undefined;

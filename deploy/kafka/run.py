@@ -104,12 +104,14 @@ def _command(libs: Path, main: str, *arguments: str, scratch: Path, memory: str)
     return [java(), *options, "-cp", f"{libs}/*", main, *arguments]
 
 
-def format_storage(libs: Path, properties: Path) -> None:
-    """Give the log directory its cluster id, once. Raises CannotRun when the tool refuses."""
+def format_storage(libs: Path, properties: Path, *further: str) -> None:
+    """Give the log directory its cluster id, once. `further`: options of Kafka's tool. Raises CannotRun when it
+    refuses."""
     if (properties.parent / "log" / "meta.properties").exists():
         return
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    how = ("format", "--standalone", f"--cluster-id={cluster_id}", "--config", str(properties))  # may begin with "-"
+    named = f"--cluster-id={cluster_id}"  # in one word: it may begin with "-"
+    how = ("format", "--standalone", named, "--config", str(properties), *further)
     tool = _command(libs, "kafka.tools.StorageTool", *how, scratch=properties.parent, memory="128m")
     outcome = subprocess.run(tool, capture_output=True, text=True, check=False)  # noqa: S603
     if outcome.returncode != 0:

@@ -70,6 +70,8 @@ NARROWED: list[tuple[dict[str, Any], Callable[[View], bool]]] = [
     ({"filter": "days_since_seen <= 36500d", "q": "U7@Example.com "}, lambda one: one["customer_id"] == public_id(7)),
     ({"q": public_id(9)}, lambda one: one["customer_id"] == public_id(9)),
     ({"q": public_id(MERGED)}, lambda one: one["customer_id"] == public_id(WINNER)),
+    ({"q": "MING1 王小明"}, lambda one: one["attributes"].get("name") == "王小明 Ming1"),
+    ({"q": "王小", "tier": ["A", "B", "C", "D", "E"]}, lambda one: False),
     ({"q": "nobody"}, lambda one: False),
 ]  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pydantic import SecretStr
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.ingest import appended, write_key
+from tests.support.services import until
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 
@@ -53,7 +55,7 @@ def running(settings: Settings, *arguments: str) -> Iterator[tuple[subprocess.Po
 
 def wait_until_ready(process: subprocess.Popen[str], address: str) -> None:
     started = time.monotonic()
-    while time.monotonic() - started < 20:
+    while time.monotonic() - started < 60:
         assert process.poll() is None, process.stderr and process.stderr.read()
         try:
             if httpx.get(f"{address}/readyz").status_code == 200:
@@ -84,13 +86,29 @@ async def test_it_serves_and_stops_when_told_to(settings: Settings, engine: Asyn
     assert [interaction.id for interaction in await appended(settings, engine, vault)] == ["v1"]
 
 
-async def test_several_processes_share_the_port(settings: Settings, engine: AsyncEngine, vault: Vault) -> None:
+async def metrics_of(address: str) -> str:
+    """Of the process that takes a new connection."""
+    async with httpx.AsyncClient() as client:
+        return (await client.get(f"{address}/metrics")).text
+
+
+async def test_several_processes_share_the_port_and_each_answers_for_the_metrics_of_all(
+    settings: Settings, engine: AsyncEngine, vault: Vault
+) -> None:
     key = await write_key(engine, vault)
     with running(settings, "--workers", "2") as (process, address):
         for number in range(8):
             async with httpx.AsyncClient(headers={"Authorization": f"Bearer {key.secret}"}) as client:
                 answer = await client.post(f"{address}/v1/interactions", json=VISIT | {"id": f"v{number}"})
                 assert answer.status_code == 202
+
+        async def all_told() -> bool:  # to each other, once a second
+            told = [await metrics_of(address) for _ in range(6)]
+            return all('accepted_total{source="shop"} 8.0' in one for one in told)
+
+        await until(all_told, within_s=20)
+        build = r'^tierwise_build_info\{.*service="ingest".*\} 1.0$'
+        assert re.search(build, await metrics_of(address), re.MULTILINE)
         process.send_signal(signal.SIGTERM)
         _, logged = process.communicate(timeout=10)
         assert process.returncode == 0, logged

@@ -151,6 +151,17 @@ class TestCurrentView:
         chinese = await client.get(path, headers={"If-None-Match": tag, "Accept-Language": "zh-CN"})
         assert chinese.status_code == 200
 
+    async def test_labels_are_in_the_language_that_is_read(self, client: Client) -> None:
+        for path in (f"/v1/customers/{public_id(LI)}", "/v1/customers/by/user_id/u7"):
+            english = (await client.get(path)).json()
+            chinese = (await client.get(path, headers={"Accept-Language": "fr, zh-CN;q=0.8, en;q=0.5"})).json()
+            assert english["labels"]["language"] == "en"
+            labels = chinese.pop("labels")
+            assert (labels["language"], labels["dimensions"]["value"]) == ("zh", "价值")
+            assert labels["tags"] == {tag["name"]: tag["label"]["zh"] for tag in chinese["tags"]}
+            assert labels["lifecycle"] != english["labels"]["lifecycle"]
+            assert chinese == {name: value for name, value in english.items() if name != "labels"}
+
     async def test_the_entity_tag_of_a_masked_view_does_not_match_the_whole_one(
         self, client: Client, holding: Holding
     ) -> None:

@@ -1,8 +1,9 @@
 """Workers, relay and the embedded stream on a real PostgreSQL: what is appended is what is served, once."""
 
 import asyncio
+import dataclasses
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 
 import msgspec
@@ -17,8 +18,10 @@ from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.stream import topics
 from tierwise.stream.open import open_stream
-from tierwise.stream.port import Outgoing, PositionLost
+from tierwise.stream.port import Outgoing, PositionLost, Reader, Slice
+from tierwise_scoring.batch import decode_slices
 from tierwise_scoring.positions import LogReplaced
+from tierwise_scoring.worker import GROUP
 
 
 @pytest.fixture
@@ -252,6 +255,27 @@ async def test_a_worker_that_lost_its_partition_rolls_back_and_reads_the_positio
     zombie.stop()
     await running
     assert (await product.view("user_id", "u1"))["interactions"] == 2
+
+
+async def test_what_is_read_anew_is_not_dropped_with_a_batch_that_is_refused_meanwhile(product: Product) -> None:
+    """Partitions changed hands, a batch that was read before that is under way, and nothing comes after it."""
+    await product.append(page_view(1))
+    one = worker(product.engine, product.stream, product.vault, product.settings)
+    reader = await product.stream.reader(topics.INTERACTIONS, group=GROUP, assigned=one._assigned, revoked=one._revoked)
+    (part,) = await read_some(reader)
+    elsewhere = decode_slices([dataclasses.replace(part, position=7)])
+    one._committing = asyncio.create_task(one._commit(elsewhere, one._epoch))
+    one._rewinding = True
+    await one._step(reader)
+    await one._committed()
+    await reader.close()
+    assert await product.count(interactions) == 1
+
+
+async def read_some(reader: Reader) -> Sequence[Slice]:
+    while not (slices := await reader.read(max_records=10, max_wait_ms=500)):
+        continue
+    return slices
 
 
 async def test_another_log_under_the_same_name_stops_scoring(product: Product) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -21,6 +22,8 @@ from tests.support.ingest import write_key
 from tests.support.services import free_port
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import migrate
+from tierwise.domain.claim import Terms, read_claim
+from tierwise.domain.source import BACKEND, Source
 from tierwise.security.personal import open_vault
 from tierwise.settings import Settings
 from tierwise.stream.partitioner import partitions_of
@@ -120,34 +123,55 @@ async def measured(
 
 
 async def bare_send_batch(settings: Settings, bodies: list[bytes]) -> float:
-    """Interactions a second that a producer of the same settings appends in the same process that made them:
-    the same keys, values and partitions as the service's, from ready bytes."""
-    values = [bytes(raw) for body in bodies for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    """Interactions a second that a producer of the service's own settings appends from ready bytes: the same values as
+    the service's, over as many partitions, as many of them under way at once, half of these sent while the other half
+    is built."""
+    values = _encoded(bodies)
+    keys = [msgspec.json.encode(number)[:16].rjust(16) for number in range(len(values))]
+    records = list(zip(keys, values, partitions_of(keys, PARTITIONS), strict=True))
+    half = CONNECTIONS * BATCH // 2
     producer = AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
         acks="all",
         enable_idempotence=True,
-        compression_type="lz4",
+        compression_type="snappy",
         max_batch_size=900_000,
     )
     await producer.start()
-    keys = [msgspec.json.encode(number)[:16].rjust(16) for number in range(len(values))]
-    indexes = partitions_of(keys, PARTITIONS)
-    started, done = time.perf_counter(), 0
-    while done < INTERACTIONS_IN_ALL:
-        batches = [producer.create_batch() for _ in range(PARTITIONS)]
-        sending = []
-        for key, value, index in zip(keys, values, indexes, strict=True):
-            if batches[index].append(key=key, value=value, timestamp=None) is None:
-                sending.append(await producer.send_batch(batches[index], INTERACTIONS, partition=index))
-                batches[index] = producer.create_batch()
-                batches[index].append(key=key, value=value, timestamp=None)
-        sending += [await producer.send_batch(batch, INTERACTIONS, partition=i) for i, batch in enumerate(batches)]
-        await asyncio.gather(*sending)
-        done += len(values)
+    starts = iter(range(0, INTERACTIONS_IN_ALL, half))
+
+    async def caller() -> None:
+        for start in starts:
+            at = start % len(records)
+            await _sent(producer, [*records[at : at + half], *records[: max(0, at + half - len(records))]])
+
+    started = time.perf_counter()
+    await asyncio.gather(caller(), caller())
     seconds = time.perf_counter() - started
     await producer.stop()
-    return done / seconds
+    return -(-INTERACTIONS_IN_ALL // half) * half / seconds
+
+
+def _encoded(bodies: list[bytes]) -> list[bytes]:
+    """The interactions as the service puts them on the stream."""
+    source = Source(id=1, name="load", trust=BACKEND)
+    terms = Terms(source=source, received=datetime.now(UTC), new_id=lambda: "")
+    items = [raw for body in bodies for raw in msgspec.json.decode(body, type=list[msgspec.Raw])]
+    return [read_claim(bytes(raw), terms).encoded for raw in items]
+
+
+async def _sent(producer: AIOKafkaProducer, records: list[tuple[bytes, bytes, int]]) -> None:
+    """Return when all are acknowledged."""
+    batches = [producer.create_batch() for _ in range(PARTITIONS)]
+    now_ms = time.time_ns() // 1_000_000
+    sending = []
+    for key, value, index in records:
+        if batches[index].append(key=key, value=value, timestamp=now_ms) is None:
+            sending.append(await producer.send_batch(batches[index], INTERACTIONS, partition=index))
+            batches[index] = producer.create_batch()
+            batches[index].append(key=key, value=value, timestamp=now_ms)
+    sending += [await producer.send_batch(batch, INTERACTIONS, partition=i) for i, batch in enumerate(batches)]
+    await asyncio.gather(*sending)
 
 
 @asynccontextmanager

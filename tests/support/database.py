@@ -11,13 +11,14 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.embedded import embedded_postgres
-from tierwise.db.engine import engine_of
+from tierwise.db.engine import driver_connection, engine_of
 from tierwise.db.migrate import migrate
 from tierwise.settings import Settings
 
 SECRET_KEY = "the-secret-key-of-the-tests-is-no-secret"
 _FAST: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
 _TEMPLATE = "migrated"
+_ROLES = Path(__file__).parents[2] / "deploy" / "postgresql" / "roles.sql"
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ async def test_server(directory: Path) -> AsyncIterator[TestServer]:
         try:
             await server._run(f"CREATE DATABASE {_TEMPLATE}")
             engine = engine_of(server.dsn_of(_TEMPLATE))
+            async with engine.begin() as connection:
+                await (await driver_connection(connection)).execute(_ROLES.read_text())
             await migrate(test_settings(database_url=server.dsn_of(_TEMPLATE), data_dir=directory), engine)
             await engine.dispose()
             yield server

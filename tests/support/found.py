@@ -48,6 +48,7 @@ def history(draw: random.Random, number: int) -> list[Interaction]:
     """Of one customer: some buy, some look, some do both."""
     identifiers = {"user_id": f"u{number}", "email": f"u{number}@example.com"}
     attributes: dict[str, Any] = {"region": draw.choice(["CN-31", "CN-11", "CN-44"])} if number % 3 else {}
+    attributes |= {"name": f"王小明 Ming{number % 2}"} if number % 5 == 0 else {}
     attributes |= {"industry": draw.choice(["education", "finance"]), "owner": draw.choice(["Li", "Wang_1"])}
     first = happened(
         "web",

@@ -26,7 +26,7 @@ async def run_client(script: str, plan: dict[str, Any]) -> Any:
 
 async def run_module(source: str, *, given: str = "", within_s: float = 60) -> str:
     """What it prints, beside the installed clients, with `given` on standard input. Fails where it fails."""
-    directory = await asyncio.to_thread(_installed)
+    directory = await asyncio.to_thread(installed)
     with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=directory, encoding="utf-8") as module:
         module.write(source)
         module.flush()
@@ -50,7 +50,7 @@ async def run_module(source: str, *, given: str = "", within_s: float = 60) -> s
 @asynccontextmanager
 async def running_module(source: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """The same, running; its standard output in a pipe. Killed in the end."""
-    directory = await asyncio.to_thread(_installed)
+    directory = await asyncio.to_thread(installed)
     with tempfile.NamedTemporaryFile("w", suffix=".mjs", dir=directory, encoding="utf-8") as module:
         module.write(source)
         module.flush()
@@ -65,8 +65,8 @@ async def running_module(source: str, **environment: str) -> AsyncIterator[async
             await process.wait()
 
 
-def _installed() -> Path:
-    """Skips where Node or npm is missing; with CI=true fails."""
+def installed() -> Path:
+    """Where the clients are. Skips where Node or npm is missing; with CI=true fails."""
     missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
     if missing:
         message = f"{' and '.join(missing)} missing: the clients for Node run with Node 20 or newer"

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -14,6 +15,7 @@ from tierwise.domain.interaction import Interaction
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.stream.port import Stream
+from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
 from tierwise_scoring.relay import Outbox, Relay
 
@@ -46,7 +48,8 @@ class Product:
         outboxes: list[Outbox] = [ChangesOutbox(), DeadLettersOutbox(self.vault)]
         async with self.engine.connect() as connection:
             autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-            await Relay(self.engine, self.stream, outboxes).drain(autocommit)
+            published = ScoringMetrics(CollectorRegistry()).published
+            await Relay(self.engine, self.stream, outboxes, published).drain(autocommit)
 
     async def published(self, topic: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Headers and data of everything on a topic, in order within each key."""

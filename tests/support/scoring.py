@@ -1,7 +1,8 @@
 """Scoring in a test: append, let a worker catch up, look at the result."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 import msgspec
@@ -36,19 +37,41 @@ def worker(engine: AsyncEngine, stream: Stream, vault: Vault, settings: Settings
     return Worker(engine, stream, vault, settings, ScoringMetrics(CollectorRegistry()))
 
 
-async def score(engine: AsyncEngine, stream: Stream, vault: Vault, settings: Settings, *, workers: int = 1) -> None:
+async def score(
+    engine: AsyncEngine,
+    stream: Stream,
+    vault: Vault,
+    settings: Settings,
+    *,
+    workers: int = 1,
+    within_s: float = PATIENCE_S,
+) -> None:
     """Run workers until everything appended is scored."""
     members = [worker(engine, stream, vault, settings) for _ in range(workers)]
     running = [asyncio.create_task(member.run()) for member in members]
     caught_up = asyncio.create_task(scored(engine, stream))
     try:
-        async with asyncio.timeout(PATIENCE_S):
+        async with asyncio.timeout(within_s):
             await asyncio.wait([caught_up, *running], return_when=asyncio.FIRST_COMPLETED)
     finally:
         caught_up.cancel()
         for member in members:
             member.stop()
         await asyncio.gather(*running)
+
+
+@asynccontextmanager
+async def keeping_up(
+    engine: AsyncEngine, stream: Stream, vault: Vault, settings: Settings, *, workers: int = 1
+) -> AsyncIterator[None]:
+    """Workers that run meanwhile: `scored` says when they have caught up."""
+    members = [worker(engine, stream, vault, settings) for _ in range(workers)]
+    async with asyncio.TaskGroup() as group:
+        for member in members:
+            group.create_task(member.run())
+        yield
+        for member in members:
+            member.stop()
 
 
 async def scored(engine: AsyncEngine, stream: Stream) -> None:

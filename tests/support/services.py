@@ -20,8 +20,9 @@ import msgspec
 from tests.support.database import SECRET_KEY, test_settings
 from tierwise.db.engine import open_engine
 from tierwise.db.migrate import migrate
+from tierwise.db.roles import ROLES, present
 from tierwise.domain.source import BACKEND
-from tierwise.security.keys import Created, create_read_key, create_write_key
+from tierwise.security.keys import DEFAULT_SCOPES, Created, create_read_key, create_write_key
 from tierwise.security.personal import open_vault
 from tierwise_profile_api.app import create_app
 
@@ -91,6 +92,7 @@ class Deployment:
         settings = test_settings(database_url=dsn, data_dir=directory / "data")
         self.settings = settings.model_copy(update={"kafka_bootstrap_servers": bootstrap_servers})
         self.services: list[Service] = []
+        self.roles = False
         self._numbers = count(1)
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("TIERWISE_")} | {
             "TIERWISE_DATABASE_URL": dsn,
@@ -100,16 +102,20 @@ class Deployment:
         if bootstrap_servers is not None:
             self._environment["TIERWISE_KAFKA_BOOTSTRAP_SERVERS"] = bootstrap_servers
 
-    async def start(self, name: str, *, port: int | None = None, **settings: Any) -> Service:
-        """`settings`: fields of Settings that differ from the defaults. Returns when it is ready."""
+    async def start(
+        self, name: str, *, port: int | None = None, environment: Mapping[str, str] | None = None, **settings: Any
+    ) -> Service:
+        """`settings`: fields of Settings that differ from the defaults; `environment`: what is no setting. Returns
+        when it is ready."""
         port = port or free_port()
         variable = f"TIERWISE_{name.replace('-', '_').upper()}_PORT"
-        given = {f"TIERWISE_{setting.upper()}": str(value) for setting, value in settings.items()}
+        given = {"TIERWISE_DATABASE_URL": self.dsn_of(name)}
+        given |= {f"TIERWISE_{setting.upper()}": str(value) for setting, value in settings.items()}
         log = self.directory / f"{name}-{next(self._numbers)}.log"
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tierwise_embedded.child", name),
-                env=self._environment | given | {variable: str(port)},
+                env=self._environment | given | {variable: str(port)} | dict(environment or {}),
                 cwd=self.directory,
                 stdin=asyncio.subprocess.PIPE,  # held open, never written to: it ends with us
                 stdout=output,
@@ -120,6 +126,11 @@ class Deployment:
         self.services.append(service)
         await service.until_ready()
         return service
+
+    def dsn_of(self, service: str) -> str:
+        """By its own role, which may do no more than it has to, where there are roles."""
+        role = getattr(ROLES, service.replace("-", "_"))
+        return self.dsn.replace("//tierwise@", f"//{role}@", 1) if self.roles else self.dsn
 
     async def start_all(self, *names: str, **settings: Any) -> list[Service]:
         """All at once; the services in the order of `names`."""
@@ -162,11 +173,11 @@ class Deployment:
             vault = await open_vault(connection, self.settings)
             return _bearer(await create_write_key(connection, vault, source=source, trust=BACKEND))
 
-    async def read_key(self, reader: str) -> Mapping[str, str]:
+    async def read_key(self, reader: str, scopes: Sequence[str] = DEFAULT_SCOPES) -> Mapping[str, str]:
         """Headers with a new key."""
         async with open_engine(self.settings) as engine, engine.begin() as connection:
             vault = await open_vault(connection, self.settings)
-            return _bearer(await create_read_key(connection, vault, name=reader))
+            return _bearer(await create_read_key(connection, vault, name=reader, scopes=scopes))
 
     async def export(self) -> list[View]:
         """Every customer's current view, as GET /v1/export streams it."""
@@ -189,9 +200,11 @@ class Deployment:
 async def deployed(directory: Path, dsn: str, bootstrap_servers: str | None = None) -> AsyncIterator[Deployment]:
     """On a migrated database, and on topics of its own where there is a broker."""
     deployment = Deployment(directory, dsn, bootstrap_servers)
-    if bootstrap_servers is not None:
-        async with open_engine(deployment.settings) as engine:
+    async with open_engine(deployment.settings) as engine:
+        if bootstrap_servers is not None:
             await migrate(deployment.settings, engine)
+        async with engine.connect() as connection:
+            deployment.roles = set(await present(connection)) == set(ROLES)
     try:
         yield deployment
     finally:

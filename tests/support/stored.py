@@ -16,10 +16,11 @@ from tierwise.domain import attributes, ledger
 from tierwise.domain.change import differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
-from tierwise.domain.match import match, microseconds, touches
+from tierwise.domain.learn import learned
+from tierwise.domain.match import match
 from tierwise.domain.rulebook.load import default_text, load
 from tierwise.security.personal import Vault
-from tierwise.security.values import seal_values
+from tierwise.security.values import Sealer
 from tierwise_scoring.activity import sale_of
 from tierwise_scoring.facets import facets_of, write_facets
 from tierwise_scoring.measures import measures_of
@@ -46,10 +47,8 @@ async def store_customer(
 ) -> None:
     """The customer with this number, what they did, and what they were classified as at NOW."""
     held: attributes.Attributes = {}
-    for index, one in enumerate(interactions):
-        known = seal_values(one.attributes, vault)
-        attributes.merge(held, attributes.entries_of(known, time_us=microseconds(one), key=one.key))
-        attributes.merge(held, touches(interactions, RULEBOOK).get(index, ()))
+    for _, entries in learned(interactions, RULEBOOK, Sealer(vault)):
+        attributes.merge(held, entries)
     rows = ledger.merge(match(interactions, RULEBOOK), np.zeros(len(interactions), np.int64)).only(np.array([0]))
     after = classify(rows, attribute_columns([held], RULEBOOK), NOW, RULEBOOK)
     rulebook_id = (await connection.execute(select(func.max(tables.rulebooks.c.id)))).scalar_one()

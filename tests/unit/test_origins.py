@@ -19,7 +19,7 @@ def asking(**headers: str) -> dict[str, object]:
 
 def test_a_preflight_of_an_allowed_page_may_send_the_headers_that_it_asks_for() -> None:
     scope = asking(origin=SHOP, access_control_request_headers="authorization,content-type")
-    response = preflight(scope, {SHOP})
+    response = preflight(scope, {SHOP}, {"GET", "POST"})
     headers = dict(response.headers)
     assert response.status == 204
     assert headers[b"access-control-allow-origin"] == SHOP.encode()
@@ -30,17 +30,17 @@ def test_a_preflight_of_an_allowed_page_may_send_the_headers_that_it_asks_for() 
 
 def test_a_preflight_of_any_other_page_is_forbidden() -> None:
     with pytest.raises(OriginNotAllowed):
-        preflight(asking(origin="https://evil.example"), {SHOP})
+        preflight(asking(origin="https://evil.example"), {SHOP}, {"POST"})
 
 
 def test_header_names_that_are_none_are_not_echoed() -> None:
-    response = preflight(asking(origin=SHOP, access_control_request_headers="x: y, z"), {SHOP})
+    response = preflight(asking(origin=SHOP, access_control_request_headers="x: y, z"), {SHOP}, {"POST"})
     assert b"access-control-allow-headers" not in dict(response.headers)
 
 
 def test_options_without_an_origin_says_what_is_allowed() -> None:
-    response = preflight(asking(), {SHOP})
-    assert (response.status, dict(response.headers)[b"allow"]) == (204, b"GET, HEAD, POST, OPTIONS")
+    response = preflight(asking(), {SHOP}, {"POST", "HEAD"})
+    assert (response.status, dict(response.headers)[b"allow"]) == (204, b"HEAD, OPTIONS, POST")
 
 
 def test_a_request_without_origin_is_a_systems_and_nothing_changes_for_it() -> None:

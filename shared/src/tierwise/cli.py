@@ -14,7 +14,9 @@ from rich.console import Console
 from tierwise import doctor
 from tierwise.authoring import commands as authoring
 from tierwise.classifying import commands as classifying
+from tierwise.db import backup_commands as backups
 from tierwise.db import commands as database
+from tierwise.db.dumping import DumpError
 from tierwise.db.embedded import EmbeddedDatabaseError
 from tierwise.db.engine import DATABASE_ERRORS, DatabaseUnreachable, is_transient
 from tierwise.domain.rulebook import RulebookError
@@ -22,11 +24,22 @@ from tierwise.problem import Problem
 from tierwise.security import commands as keys
 from tierwise.security import source_commands as sources
 from tierwise.security.personal import VaultError
+from tierwise.settings import SettingError
 from tierwise.stream.port import PositionError, StreamUnavailable
 from tierwise.subscribing import commands as subscribing
+from tierwise.top import commands as top
 from tierwise.webhooks import commands as webhooks
 
-_SAYS_WHAT_TO_DO = (Problem, EmbeddedDatabaseError, VaultError, StreamUnavailable, PositionError, RulebookError)
+_SAYS_WHAT_TO_DO = (
+    Problem,
+    EmbeddedDatabaseError,
+    DumpError,
+    VaultError,
+    StreamUnavailable,
+    PositionError,
+    RulebookError,
+    SettingError,
+)
 _UNDEFINED_TABLE = "42P01"
 
 
@@ -73,7 +86,7 @@ def build() -> typer.Typer:
     ) -> None:
         """Keeps a live classification of every customer."""
 
-    for own in (database, keys, sources, doctor, authoring, classifying, subscribing, webhooks):
+    for own in (database, backups, keys, sources, doctor, top, authoring, classifying, subscribing, webhooks):
         own.register(app)
     for entry in sorted(entry_points(group="tierwise.commands"), key=lambda entry: entry.name):
         entry.load()(app)

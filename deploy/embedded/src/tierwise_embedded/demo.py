@@ -12,6 +12,7 @@ from rich.text import Text
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise.addresses import url_of
 from tierwise.db.tables import customer_facets, facet_values
 from tierwise.security.personal import open_vault
 from tierwise.settings import Settings
@@ -24,7 +25,6 @@ from tierwise_embedded.simulate.arrange import as_if_now, until
 from tierwise_embedded.simulate.progress import traffic_progress
 from tierwise_embedded.simulate.send import NotTaken, Sent, send
 from tierwise_embedded.simulate.traffic import simulate
-from tierwise_embedded.up import url_of
 from tierwise_ingest.importing.run import NotScored, wait_until_scored
 
 CUSTOMERS, SEED, HISTORY_DAYS = 2_000, 1, 180

@@ -37,6 +37,7 @@ class Pending:
         self._bytes = 0
         self._bytes_max = bytes_max
         self._metrics = metrics
+        metrics.pending_bytes.set_function(lambda: self._bytes)
 
     def hold(self, size: int) -> None:
         """Raises Unavailable when there is no room; one request alone always has it. What is held is to be let go."""
@@ -44,11 +45,9 @@ class Pending:
             self._metrics.append_failures.labels("backlog").inc()
             raise Unavailable("The stream is slower than what comes in; nothing of this request was taken.")
         self._bytes += size
-        self._metrics.pending_bytes.set(self._bytes)
 
     def let_go(self, size: int) -> None:
         self._bytes -= size
-        self._metrics.pending_bytes.set(self._bytes)
 
 
 class Acceptor:
@@ -97,7 +96,7 @@ class Acceptor:
         if records:
             self._rates.take(source, len(records), time.monotonic())
             await self._append(records)
-            self._metrics.accepted.labels(source.name).inc(accepted)
+            self._metrics.accepted_of(source.name).inc(accepted)
         if left_out:
             self._metrics.left_out.labels(source.name).inc(len(left_out))
         for rejection in rejections:

@@ -2,7 +2,7 @@
 
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -43,18 +43,24 @@ async def read_body(scope: Scope, receive: Receive, *, bytes_max: int) -> bytes:
     length = header(scope["headers"], b"content-length")
     if length is not None and length.isdigit() and int(length) > bytes_max:
         raise _too_large(bytes_max)
-    chunks = _chunks(receive)
     encoding = (header(scope["headers"], b"content-encoding") or b"identity").strip().lower()
-    if encoding in (b"gzip", b"x-gzip"):
-        chunks = _inflated(chunks, bytes_max)
-    elif encoding != b"identity":
+    if encoding not in (b"identity", b"gzip", b"x-gzip"):
         raise UnsupportedMediaType("Content-Encoding is gzip or none.", headers={"Accept-Encoding": "gzip"})
-    parts, size = [], 0
-    async for chunk in chunks:
-        size += len(chunk)
-        if size > bytes_max:
-            raise _too_large(bytes_max)
-        parts.append(chunk)
+    gzip = None if encoding == b"identity" else _Gzip()
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        more = message.get("more_body", False)
+        chunk = message.get("body", b"")
+        for part in (chunk,) if gzip is None else gzip.inflated(chunk):
+            size += len(part)
+            if size > bytes_max:
+                raise _too_large(bytes_max)
+            parts.append(part)
+    if gzip is not None:
+        gzip.end()
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -83,36 +89,28 @@ def _media_type(sent: str) -> str:
     return media_type.strip()
 
 
-async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        more = message.get("more_body", False)
-        if chunk := message.get("body", b""):
-            yield chunk
-
-
-async def _inflated(chunks: AsyncIterator[bytes], bytes_max: int) -> AsyncIterator[bytes]:
+class _Gzip:
     """Members of gzip one after the other (RFC 1952, section 2.2), in steps, so that a bomb is never held."""
-    inflater, begun, size = zlib.decompressobj(_GZIP_WBITS), False, 0
-    async for chunk in chunks:
+
+    def __init__(self) -> None:
+        self._inflater, self._begun = zlib.decompressobj(_GZIP_WBITS), False
+
+    def inflated(self, chunk: bytes) -> Iterator[bytes]:
+        """Raises InvalidBody."""
         while chunk:
-            begun = True
+            self._begun = True
             try:
-                inflated = inflater.decompress(chunk, _INFLATE_STEP_BYTES)
+                yield self._inflater.decompress(chunk, _INFLATE_STEP_BYTES)
             except zlib.error as error:
                 raise InvalidBody("The body is not gzip, or damaged.") from error
-            size += len(inflated)
-            if size > bytes_max:
-                raise _too_large(bytes_max)
-            yield inflated
-            chunk = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
-            if inflater.eof:
-                inflater, begun = zlib.decompressobj(_GZIP_WBITS), False
-    if begun:
-        raise InvalidBody("The gzip stream ends before its end; send the request again.")
+            chunk = self._inflater.unused_data if self._inflater.eof else self._inflater.unconsumed_tail
+            if self._inflater.eof:
+                self._inflater, self._begun = zlib.decompressobj(_GZIP_WBITS), False
+
+    def end(self) -> None:
+        """Raises InvalidBody inside of a member."""
+        if self._begun:
+            raise InvalidBody("The gzip stream ends before its end; send the request again.")
 
 
 def _too_large(bytes_max: int) -> BodyTooLarge:

@@ -1,5 +1,7 @@
 """The commands `tierwise ingest`, `tierwise import` and `tierwise remap`."""
 
+import os
+import tempfile
 from typing import Annotated
 
 import typer
@@ -9,7 +11,9 @@ from fastapi import FastAPI
 
 from tierwise import serving
 from tierwise.settings import Settings
+from tierwise.siblings import DIRECTORY
 from tierwise.telemetry import configure_logging
+from tierwise.tracing import configure_tracing
 from tierwise_ingest.app import create_app
 from tierwise_ingest.importing.command import register as register_import
 from tierwise_ingest.remapping.command import register as register_remap
@@ -26,16 +30,19 @@ def register(app: typer.Typer) -> None:
         """Take interactions over HTTP and put them on the stream."""
         settings = Settings()
         configure_logging(settings)
+        configure_tracing("ingest")
         if workers > 1:
-            uvicorn.run(
-                "tierwise_ingest.commands:app_of_environment",
-                factory=True,
-                workers=workers,
-                host=settings.ingest_host,
-                port=settings.ingest_port,
-                loop="uvloop",
-                **serving.UVICORN,
-            )
+            with tempfile.TemporaryDirectory(prefix="tierwise-ingest-") as siblings:
+                os.environ[DIRECTORY] = siblings
+                uvicorn.run(
+                    "tierwise_ingest.commands:app_of_environment",
+                    factory=True,
+                    workers=workers,
+                    host=settings.ingest_host,
+                    port=settings.ingest_port,
+                    loop="uvloop",
+                    **serving.UVICORN,
+                )
         else:
             uvloop.run(serving.until_signalled(serve(settings)))
 
@@ -52,6 +59,7 @@ def app_of_environment() -> FastAPI:
     """For each of several processes, which have nothing but the environment."""
     settings = Settings()
     configure_logging(settings)
+    configure_tracing("ingest")
     app = create_app(settings)
     serving.freeze()
     return app

@@ -148,7 +148,9 @@ _PROBLEM: Final[dict[str, Any]] = {
 
 
 def problem(description: str, **members: Any) -> dict[str, Any]:
-    schema = {**_PROBLEM, "properties": _PROBLEM["properties"] | members}
+    schema = _PROBLEM
+    if members:
+        schema = {**_PROBLEM, "title": "NoneAccepted", "properties": _PROBLEM["properties"] | members}
     return {"description": description, "content": {"application/problem+json": {"schema": schema}}}
 
 
@@ -257,3 +259,37 @@ SECURITY_SCHEMES: Final = {
     "writeKey": {"type": "http", "scheme": "bearer", "description": "A source's write key."},
     "writeKeyAsUser": {"type": "http", "scheme": "basic", "description": "The key as user name, no password."},
 }
+
+EXAMPLES: Final[dict[str, Any]] = {
+    "Dry-Run": "true",
+    "anonymousId": "5f0c3a1e",
+    "anonymous_id": "5f0c3a1e",
+    "application/x-ndjson": '{"channel": "web", "type": "page_view", "identifiers": {"anonymous_id": "5f0c3a1e"}}\n',
+    "application/x-www-form-urlencoded": {"id": "call-1", "phone": "+8613800138000"},
+    "channel": "email",
+    "code": "missing_identifier",
+    "crm_id": "003-17",
+    "data": "eyJ0eXBlIjogInRyYWNrIiwgImV2ZW50IjogIlBheU9yZGVyIiwgImRpc3RpbmN0X2lkIjogInU3IiwgInByb3BlcnRpZXMiOiB7fX0=",
+    "detail": "At least one of user_id, crm_id, email, phone, anonymous_id",
+    "email": "li@example.com",
+    "event": "Order Completed",
+    "ext": "crc=-1205389017",
+    "field": "identifiers",
+    "id": "newsletter-7-u7",
+    "image/gif": "GIF89a...",
+    "key": "tw_w_...",
+    "name": "Pricing",
+    "phone": "+8613800138000",
+    "project": "default",
+    "source": "shop",
+    "text/html": "<!doctype html><title>Thank you</title>",
+    "text/javascript": "!function(){...}();",
+    "text/plain": "OK",
+    "text/xml": "<Response/>",
+    "title": "The body cannot be read",
+    "token": "tw_w_...",
+    "type": "opened",
+    "user_id": "u7",
+    "writeKey": "tw_w_...",
+}
+"""Of parameters, properties and media types that have none of their own."""

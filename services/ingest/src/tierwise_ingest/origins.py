@@ -25,16 +25,16 @@ class OriginNotAllowed(Forbidden):
     code, title = "origin_not_allowed", "Pages of this origin may not send to this source"
 
 
-def preflight(scope: Scope, origins: Collection[str]) -> Response:
+def preflight(scope: Scope, origins: Collection[str], methods: Collection[str]) -> Response:
     """The answer to OPTIONS, which carries no key: `origins` are those that any source allows, and the request itself
-    is then judged by `cors_headers`. Raises OriginNotAllowed."""
-    headers = {"Allow": "GET, HEAD, POST, OPTIONS", "Vary": "Origin"}
+    is then judged by `cors_headers`; `methods` are the path's. Raises OriginNotAllowed."""
+    headers = {"Allow": ", ".join(sorted({*methods, "OPTIONS"})), "Vary": "Origin"}
     origin = _text(scope, b"origin")
     if origin is not None:
         if origin not in origins:
             raise _not_allowed("No source allows")
         headers |= {"Access-Control-Allow-Origin": origin, **_SHARED}
-        headers["Access-Control-Allow-Methods"] = "GET, POST"
+        headers["Access-Control-Allow-Methods"] = ", ".join(sorted(methods))
         headers["Access-Control-Max-Age"] = str(_REMEMBERED_S)
         asked = header(scope["headers"], b"access-control-request-headers")
         if asked is not None and _NAMES.fullmatch(asked):

@@ -1,7 +1,7 @@
 """The path of every request: authenticate, read it in its format, accept what it holds, answer as is expected."""
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from tierwise.asgi import App, Receive, Response, Scope, Send, problem_response
@@ -56,11 +56,12 @@ def _explain(problem: Problem, format_: Format) -> None:
         problem.extra.setdefault(format_.reason_member, problem.detail)
 
 
-def asked_first(backend: Backend) -> App:
+def asked_first(backend: Backend, methods: Collection[str]) -> App:
     """The answer to a browser that asks what a page of another origin may send."""
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        await preflight(scope, await backend.opened().sources.origins())(scope, receive, send)
+        answer = preflight(scope, await backend.opened().sources.origins(), methods)
+        await answer(scope, receive, send)
 
     return app
 

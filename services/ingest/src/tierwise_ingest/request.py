@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from urllib.parse import parse_qsl
 
-from tierwise.asgi import header
-
 
 class Request:
     """`url`: as the sender addressed it, which behind a proxy is not as it arrived. `parameters`: of the path's
@@ -26,11 +24,12 @@ class Request:
         self.parameters = parameters
         self.query_string = query_string
         self.headers = headers
+        self._first = dict(reversed(headers))  # six are asked for, one after the other
         self.body = body
 
     def header(self, name: str) -> str | None:
         """The first value of a header; `name` in lower case."""
-        found = header(self.headers, name.encode())
+        found = self._first.get(name.encode())
         return None if found is None else found.decode("latin-1")
 
     @property

@@ -6,29 +6,30 @@ from typing import Any, Final, NoReturn
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
-from prometheus_client import CollectorRegistry
 from sqlalchemy.ext.asyncio import AsyncEngine
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
+from starlette.routing import Match, Route
 
-from tierwise.asgi import Check, problem_of_http_error
+from tierwise import tracing
+from tierwise.asgi import Check, MethodNotAllowed, problem_of_http_error
+from tierwise.metrics import PoolCollector, service_registry
 from tierwise.observed import Observed
 from tierwise.opening import Opening
 from tierwise.problem import Unavailable
 from tierwise.readiness import database_check, migrations_check
 from tierwise.routes import health_routes
 from tierwise.settings import Settings
-from tierwise_profile_api import entry_documents, source_documents
 from tierwise_profile_api.backend import Backend, open_backend
-from tierwise_profile_api.documents import ProblemDetails
 from tierwise_profile_api.hot import HotReads
 from tierwise_profile_api.live.feed import Feed
 from tierwise_profile_api.live.metrics import LiveMetrics
 from tierwise_profile_api.live.response import Live
-from tierwise_profile_api.parameters import TOKEN_PARAMETER, of_validation
+from tierwise_profile_api.openapi import openapi_document
+from tierwise_profile_api.parameters import of_validation
 from tierwise_profile_api.routes import (
+    activity,
     audit,
     changes,
     customers,
@@ -39,7 +40,9 @@ from tierwise_profile_api.routes import (
     live,
     lookup,
     overrides,
+    rulings,
     schemas,
+    segments,
     sources,
     statistics,
     subscriptions,
@@ -49,8 +52,8 @@ from tierwise_profile_api.routes import (
 )
 
 _ROUTES: Final = (
-    find, customers, lookup, timeline, changes, history, why, export, statistics,
-    live, schemas, tokens, audit, sources, subscriptions, overrides, entries,
+    find, customers, lookup, timeline, changes, history, why, export, statistics, activity, segments,
+    live, schemas, tokens, audit, sources, subscriptions, overrides, entries, rulings,
 )  # fmt: skip
 
 _DESCRIPTION: Final = """
@@ -63,7 +66,7 @@ _COMPRESSION: Final = 4
 """Of 9: views are 5 times smaller by it, and more costs twice the time for a tenth of the bytes."""
 
 _CORS: Final[dict[str, Any]] = {
-    "allow_methods": ("GET", "POST", "DELETE"),
+    "allow_methods": ("GET", "POST", "PUT", "PATCH", "DELETE"),
     "allow_headers": ("Authorization", "Content-Type", "If-None-Match", "Last-Event-ID"),
     "expose_headers": ("ETag", "Retry-After"),
     "max_age": 600,
@@ -73,7 +76,8 @@ _CORS: Final[dict[str, Any]] = {
 def create_app(settings: Settings) -> FastAPI:
     """Serves at once; what it reads is opened when it starts and, where the database is away, from then on."""
     opening = Opening(lambda: open_backend(settings))
-    registry = CollectorRegistry()
+    registry = service_registry("profile-api")
+    registry.register(PoolCollector(lambda: opening.value.engine))
     listening = Live(Feed(lambda: opening.value), LiveMetrics(registry))
 
     @asynccontextmanager
@@ -98,9 +102,11 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(GZipMiddleware, minimum_size=_COMPRESSED_FROM_BYTES, compresslevel=_COMPRESSION)
     app.add_middleware(HotReads, api=app)
     app.add_middleware(Observed, registry, service="profile_api", direct=direct)
+    if (spans := tracing.spans()) is not None:
+        app.add_middleware(spans.requests, name="profile-api.request")
     if settings.profile_api_origins:  # outermost, so that pages can read why something was refused
         app.add_middleware(CORSMiddleware, allow_origins=settings.profile_api_origins, **_CORS)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: openapi_document(app)  # type: ignore[method-assign]
     return app
 
 
@@ -118,37 +124,17 @@ async def _invalid(_: Request, error: Exception) -> NoReturn:
     raise of_validation(error) from error
 
 
-async def _framework_error(_: Request, error: Exception) -> NoReturn:
+async def _framework_error(request: Request, error: Exception) -> NoReturn:
     assert isinstance(error, HTTPException)  # noqa: S101
+    if error.status_code == MethodNotAllowed.status and (methods := _allowed(request)):
+        raise MethodNotAllowed(f"It takes {methods}.", headers={"Allow": methods}) from error
     raise problem_of_http_error(error) from error
 
 
-def _document(app: FastAPI) -> dict[str, Any]:
-    """OpenAPI 3.1, with our problems in the place of the framework's 422, which is never answered."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        for address, path in document["paths"].items():
-            for method, operation in path.items():
-                operation["responses"].pop("422", None)
-                if method == "get" and ("{customer_id}" in address or "{change_id}" in address):
-                    operation["security"] = [*operation["security"], {"browserToken": []}]
-        components = document["components"]
-        for name in ("HTTPValidationError", "ValidationError"):
-            components["schemas"].pop(name, None)
-        components["schemas"] |= source_documents.COMPONENTS | entry_documents.COMPONENTS
-        components["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema()
-        components["securitySchemes"] = {
-            "readKey": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "A read key (`tierwise key create`), a browser token or a JWT of the identity provider.",
-            },
-            "browserToken": {
-                "type": "apiKey",
-                "in": "query",
-                "name": TOKEN_PARAMETER,
-                "description": "A browser token (POST /v1/tokens), where headers cannot be sent.",
-            },
-        }
-        app.openapi_schema = document
-    return app.openapi_schema
+def _allowed(request: Request) -> str:
+    """What the path takes (RFC 9110, 10.2.1): the framework names the first route's methods only, even where one after
+    it is of a path that fits better, /lookup than /{customer_id}. Empty for the framework's own paths."""
+    routes = [route for module in _ROUTES for route in module.router.routes if isinstance(route, Route)]
+    fitting = [route for route in routes if route.matches(request.scope)[0] != Match.NONE]
+    best = min((route.path for route in fitting), key=lambda path: path.count("{"), default="")
+    return ", ".join(sorted({method for route in fitting if route.path == best for method in route.methods or ()}))

@@ -24,6 +24,7 @@ from tierwise_profile_api.oidc import Issuer
 from tierwise_profile_api.rates import Rates
 from tierwise_profile_api.reads import Reads, database_needed
 from tierwise_profile_api.retention import forget
+from tierwise_profile_api.snapshots import Snapshots
 from tierwise_profile_api.views import Views
 
 CONNECTIONS: Final = 10
@@ -41,6 +42,8 @@ class Backend:
     issuer: Issuer | None = None
     rates: Rates = field(default_factory=Rates)
     views: Views = field(default_factory=Views)
+    snapshots: Snapshots = field(default_factory=Snapshots)
+    exporting: asyncio.Lock = field(default_factory=asyncio.Lock)
     rulebooks: Rulebooks = field(default_factory=Rulebooks)
     folding: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(FOLDED_AT_ONCE))
 

@@ -6,6 +6,7 @@ import uvloop
 from tierwise import serving
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
+from tierwise.tracing import configure_tracing
 from tierwise_profile_api.app import create_app
 
 
@@ -15,6 +16,7 @@ def register(app: typer.Typer) -> None:
         """Serve the current view, timeline and changes of every customer."""
         settings = Settings()
         configure_logging(settings)
+        configure_tracing("profile-api")
         uvloop.run(serving.until_signalled(serve(settings)))
 
 

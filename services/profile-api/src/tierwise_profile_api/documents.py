@@ -4,31 +4,6 @@ from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-_WHY_TIER: Final[dict[str, Any]] = {
-    "customer_id": "c_8f2kq1z7m4x0t",
-    "as_of": "2026-11-20T04:00:00Z",
-    "day": "2026-11-20",
-    "rulebook": "2026-11",
-    "cuts": None,
-    "dimension": {
-        "name": "value",
-        "label": {"en": "Value", "zh": "价值"},
-        "expression": "sum(purchase, 730d) - sum(refund, 730d)",
-        "filled": "sum(purchase, 730d) [1250] - sum(refund, 730d) [0]",
-        "values": {"sum(purchase, 730d)": 1250, "sum(refund, 730d)": 0},
-        "value": 1250.0,
-        "scale": [[500.0, 35.0], [2000.0, 55.0]],
-        "score": 45.0,
-        "weight": 0.35,
-        "points": 15.75,
-        "exact": 157500,
-        "words": {
-            "en": "Value 15.8 of 35 (Purchase 1,250.00 CNY in 730 days, Refund 0.00 CNY in 730 days)",
-            "zh": "价值 15.8/35（近 730 天购买合计 1,250.00 CNY、近 730 天退款合计 0.00 CNY）",
-        },
-    },
-}
-
 
 class Document(BaseModel):
     model_config = ConfigDict(extra="allow")
@@ -66,8 +41,41 @@ class Tag(Document):
     label: dict[str, str] = Field(examples=[{"en": "Browses often", "zh": "高频浏览"}])
 
 
+class Acquisition(Document):
+    first: str | None = Field(examples=["search"])
+    last: str | None = Field(examples=["email"])
+
+
+class Override(Document):
+    aspect: str = Field(examples=["tier"])
+    value: str = Field(examples=["A"])
+    computed: str | None = Field(description="What it stands over.", examples=["C"])
+    reason: str | None = Field(examples=["Signed a frame contract"])
+    author: str | None = Field(examples=["console"])
+    expires: AwareDatetime | None
+
+
+class OrdersMade(Document):
+    count: int = Field(ge=0, examples=[3])
+    amount: str = Field(examples=["3897.00"])
+    currency: str = Field(examples=["CNY"])
+    first: str | None = Field(description="A business day.", examples=["2026-03-01"])
+    last: str | None = Field(examples=["2026-11-12"])
+
+
+class Labels(Document):
+    """Of what the view says, as a page writes it; in the language of Accept-Language (en, zh)."""
+
+    language: Literal["en", "zh"] = Field(examples=["zh"])
+    intent: str = Field(examples=["高意向"])
+    lifecycle: str = Field(examples=["活跃"])
+    tier: str = Field(examples=["A 级"])
+    dimensions: dict[str, str] = Field(examples=[{"value": "价值"}])
+    tags: dict[str, str] = Field(examples=[{"browsing": "高频浏览"}])
+
+
 class Customer(Document):
-    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    customer_id: str = Field(examples=["c_e2rp2eapcnax1"])
     requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
     merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
     identifiers: list[Identifier]
@@ -76,6 +84,13 @@ class Customer(Document):
     lifecycle: Lifecycle
     tier: Tier
     tags: list[Tag]
+    interests: list[str] = Field(description="The most frequent first, at most five.", examples=[["courses"]])
+    acquisition: Acquisition
+    preferred_channel: str | None = Field(description="Where they do most lately.", examples=["web"])
+    owner: str | None = Field(examples=["sales-3"])
+    strategy: dict[str, Any] = Field(description="As the rulebook has it.", examples=[{"owner": "account_manager"}])
+    overrides: list[Override]
+    orders: OrdersMade
     first_seen: AwareDatetime
     last_seen: AwareDatetime
     interactions: int = Field(ge=0)
@@ -84,77 +99,33 @@ class Customer(Document):
     cuts: int | None = Field(description="Of tiers as shares of the customers; null: fixed scores.", examples=[7])
     version: int | None = Field(None, ge=0, description="Rises with every visible write; not there with `as_of`.")
     as_of: AwareDatetime | None = Field(None, description="With `as_of`.")
+    labels: Labels | None = Field(None, description="Not in lists and exports.")
 
 
-class TimelineItem(Document):
-    id: str = Field(description="Unique in its source.", examples=["ord-1042"])
-    source: str = Field(examples=["shop"])
-    time: AwareDatetime
-    received: AwareDatetime
-    channel: str = Field(examples=["order"])
-    type: str = Field(examples=["purchase"])
-    attributes: dict[str, Any]
-    updates: dict[str, Any] | None = Field(None, description="What it changed of attributes beside setting them.")
-    properties: dict[str, Any] = Field(examples=[{"amount": "1299.00", "currency": "CNY"}])
-    identifiers: list[Identifier]
+class PickedCustomer(Document):
+    """What `fields` asked for, as deep as it stands in the current view."""
 
+    model_config = ConfigDict(
+        extra="allow",
+        json_schema_extra={"examples": [{"customer_id": "c_e2rp2eapcnax1", "tier": {"grade": "B"}}]},
+    )
 
-class Cause(Document):
-    kind: Literal["interaction", "time", "import", "release", "cuts", "merge", "override"]
-    interaction: str | None = None
-    source: str | None = None
-
-
-class Change(Document):
-    id: str = Field(examples=["c_8f2kq1z7m4x0t:19"])
     customer_id: str
-    sequence: int = Field(ge=1, description="Gapless per customer, over all aspects.")
-    aspect: str = Field(examples=["tier"])
-    at: AwareDatetime = Field(description="When it takes effect.")
-    recorded_at: AwareDatetime
-    cause: Cause
+    requested_id: str | None = None
+    merged_into: str | None = None
 
 
-class Why(Document):
-    model_config = ConfigDict(extra="allow", json_schema_extra={"examples": [_WHY_TIER]})
-
-    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
-    requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
-    merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
-    as_of: AwareDatetime = Field(description="When the customer was classified so.")
-    day: str = Field(description="The business day of `as_of`.", examples=["2026-11-20"])
-    rulebook: str = Field(examples=["2026-11"])
-    cuts: int | None = Field(description="The number of those that the tier was cut by; null: fixed scores.")
-    intent: dict[str, Any] | None = Field(
-        None, description="Parts by signal with occurrences, points each, fading and cap; fits; then the scale."
-    )
-    tier: dict[str, Any] | None = Field(None, description="Parts by dimension with metric, scale and weight; the cuts.")
-    lifecycle: dict[str, Any] | None = Field(
-        None, description="The rule that holds with its values filled in, and why those before it do not."
-    )
-    tags: list[dict[str, Any]] | None = Field(None, description="Every tag of the rulebook, likewise.")
-    tag: dict[str, Any] | None = Field(None, description="With `dimension=tag:FAMILY.NAME`.")
-    dimension: dict[str, Any] | None = Field(None, description="With `dimension=` one of the tier's.")
-
-
-class WhyChange(Why):
-    change: dict[str, Any] = Field(description="The change, as published.")
-    agrees: bool = Field(
-        description="Whether what is known today still gives what was published then: not where something came late."
-    )
-
-
-class _Page(Document):
+class Page(Document):
     next_cursor: str | None = Field(description="Pass it back as `cursor`; null: this is the last page.")
 
 
-class Customers(_Page):
-    items: list[Customer]
+class Customers(Page):
+    items: list[Customer | PickedCustomer]
 
 
 class LookedUpItem(Document):
     index: int = Field(ge=0, description="Of what was asked, from 0.")
-    customer: Customer
+    customer: Customer | PickedCustomer
 
 
 class UnknownItem(Document):
@@ -177,7 +148,7 @@ class Point(Document):
 
 
 class History(Document):
-    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    customer_id: str = Field(examples=["c_e2rp2eapcnax1"])
     requested_id: str | None = Field(None, description="The id asked for, where it was merged into this one.")
     merged_into: str | None = Field(None, description="Present where the id asked for was merged.")
     points: list[Point] = Field(description="Oldest first; none from before the customer was first seen.")
@@ -185,7 +156,7 @@ class History(Document):
 
 class BrowserToken(Document):
     token: str = Field(examples=["tw_t_AbQ..."])
-    customer_id: str = Field(examples=["c_8f2kq1z7m4x0t"])
+    customer_id: str = Field(examples=["c_e2rp2eapcnax1"])
     scopes: list[str] = Field(examples=[["profiles:read"]])
     expires_at: AwareDatetime
 
@@ -194,11 +165,11 @@ class AuditEntry(Document):
     at: AwareDatetime
     reader: str = Field(description="The id of a key, or oidc:SUBJECT.", examples=["1f0c9a3b7d21"])
     name: str = Field(examples=["shop frontend"])
-    customer_id: str | None = Field(description="null: everyone, in an export.", examples=["c_8f2kq1z7m4x0t"])
+    customer_id: str | None = Field(description="null: everyone, in an export.", examples=["c_e2rp2eapcnax1"])
     what: str = Field(examples=["GET /v1/customers/{customer_id}"])
 
 
-class Audit(_Page):
+class Audit(Page):
     items: list[AuditEntry]
 
 
@@ -221,6 +192,7 @@ class Move(Document):
 
 
 class Moves(Document):
+    as_of: AwareDatetime
     aspect: str = Field(examples=["tier"])
     from_: AwareDatetime = Field(alias="from")
     to: AwareDatetime
@@ -235,6 +207,10 @@ class ChannelRow(Document):
     conversion: float = Field(description="Buyers among customers.", examples=[0.25])
     orders: int = Field(examples=[260])
     amount: str = Field(examples=["118230.00"])
+    orders_in_period: int = Field(examples=[41])
+    sales: str = Field(description="Of the orders in the period.", examples=["52310.00"])
+    sales_before: str = Field(description="Of those in the period before.", examples=["48020.00"])
+    sales_growth: float | None = Field(description="null where there were none before.", examples=[0.0893])
     new: int = Field(description="First seen in the period.", examples=[30])
     new_before: int = Field(description="First seen in the period before.", examples=[24])
     growth: float | None = Field(description="Of new customers; null where there were none before.", examples=[0.25])
@@ -245,16 +221,9 @@ class ChannelTable(Document):
     as_of: AwareDatetime
     from_: AwareDatetime = Field(alias="from")
     to: AwareDatetime
+    before: dict[str, AwareDatetime] = Field(description="The period that this one is compared with.")
     currency: str = Field(examples=["CNY"])
     channels: list[ChannelRow]
-
-
-class Timeline(_Page):
-    items: list[TimelineItem]
-
-
-class Changes(_Page):
-    items: list[Change]
 
 
 class ProblemDetails(Document):
@@ -267,24 +236,32 @@ class ProblemDetails(Document):
     detail: str = Field(description="What was wrong this time, and what to do next.")
 
 
-_WHY: Final = {
-    400: "A parameter cannot be used; `field` names it.",
-    401: "No valid read key.",
-    403: "The key lacks the scope that `scope` names.",
-    404: "There is no such thing.",
-    409: "It is there already, or it was retired.",
-    413: "The body is larger than this server takes.",
-    429: "The key asks more often than it may; repeat after Retry-After.",
-    503: "The database is slow or away; repeat after Retry-After.",
+_WHY: Final[dict[int, tuple[str, str]]] = {
+    400: ("bad_parameter", "A parameter or the body cannot be used; `field` names it."),
+    401: ("unauthorized", "No valid read key."),
+    403: ("missing_scope", "The key lacks the scope that `scope` names."),
+    404: ("not_found", "There is no such thing."),
+    409: ("conflict", "It is there already, or it was retired."),
+    410: ("erased", "The customer was erased."),
+    413: ("too_large", "The body is larger than this server takes."),
+    429: ("rate_limited", "The key asks more often than it may; repeat after Retry-After."),
+    503: ("unavailable", "The database is slow or away; repeat after Retry-After."),
 }
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """For a route's `responses`: these, and those that every route has."""
-    return {
-        status: {
-            "description": _WHY[status],
-            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemDetails"}}},
-        }
-        for status in sorted({400, 401, 403, 429, 503, *statuses})
+    return {status: _problem(status) for status in sorted({400, 401, 403, 429, 503, *statuses})}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    code, description = _WHY[status]
+    example = {
+        "type": f"urn:tierwise:problem:{code}",
+        "title": code.replace("_", " ").capitalize(),
+        "status": status,
+        "code": code,
+        "detail": description,
     }
+    content = {"schema": {"$ref": "#/components/schemas/ProblemDetails"}, "example": example}
+    return {"description": description, "content": {"application/problem+json": content}}

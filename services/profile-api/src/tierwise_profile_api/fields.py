@@ -30,6 +30,7 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "rulebook": (),
     "cuts": (),
     "version": (),
+    "labels": ("language", "intent", "lifecycle", "tier", "dimensions", "tags", f"dimensions.{_ANY}", f"tags.{_ANY}"),
 }
 """Of the current view, and what stands in each. Of lists there is all or nothing."""
 

@@ -11,6 +11,7 @@ from fastapi import Query
 from tierwise.domain.customer_id import internal_id
 from tierwise.domain.identifier import InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS
+from tierwise.domain.name_words import words
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.domain.rulebook.expressions import ExpressionError, parse
 from tierwise.domain.segment import FILTER_CHARS_MAX
@@ -18,6 +19,7 @@ from tierwise.domain.source import BACKEND
 from tierwise.finding.conditions import ASKED, Bound, any_tag, column_among, interest_among
 from tierwise.finding.expression_sql import condition_of
 from tierwise.security.personal import Vault
+from tierwise.security.values import word_hash
 from tierwise_profile_api.parameters import VALUES_MAX, BadParameter, instant
 
 _Q_CHARS_MAX: Final = 256
@@ -69,7 +71,10 @@ class Asked:
     ] = None
     q: Annotated[
         str | None,
-        Query(max_length=_Q_CHARS_MAX, description="A customer's id or one of their identifiers, whole."),
+        Query(
+            max_length=_Q_CHARS_MAX,
+            description="A customer's id, one of their identifiers, whole, or words of their names, whole.",
+        ),
     ] = None
 
 
@@ -150,7 +155,8 @@ def _expressed(field: str, expression: str, rulebook: Rulebook, bound: Bound) ->
 
 
 def _searched(given: str, vault: Vault, bound: Bound) -> str:
-    """Whole identifiers only: they are stored sealed, and looked up by hash."""
+    """Whole identifiers, and all of the words as whole words of names: they are stored sealed, and looked up by
+    hash."""
     hashes = []
     for kind in _KINDS:
         try:
@@ -161,7 +167,9 @@ def _searched(given: str, vault: Vault, bound: Bound) -> str:
     held = f"SELECT customer_id FROM identifiers WHERE hash = ANY ({bound(hashes, 'uuid[]')})"
     number = bound(internal_id(given), "bigint")
     named = f"SELECT coalesce(merged_into, id) FROM customers WHERE id = {number}"
-    return f"f.customer_id IN ({held} UNION {named})"
+    found = f"f.customer_id IN ({held} UNION {named})"
+    hashed = [word_hash(word, vault) for word in words(given)]
+    return f"({found} OR f.words @> {bound(hashed, 'bigint[]')})" if hashed else found
 
 
 def _among(known: Sequence[str], field: str, given: Sequence[str]) -> list[str]:

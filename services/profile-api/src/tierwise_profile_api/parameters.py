@@ -8,8 +8,9 @@ from typing import Annotated, Final, Literal
 from fastapi import Query, Request
 from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
+from pydantic import Field
 
-from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER
+from tierwise.domain.change import ASPECTS
 from tierwise.domain.interaction import CHANNELS
 from tierwise.problem import Problem
 
@@ -76,6 +77,13 @@ def _query_parameters(dependant: Dependant) -> Iterator[str]:
         yield from _query_parameters(below)
 
 
+Channel = Annotated[str, Field(json_schema_extra={"enum": list(CHANNELS)})]
+Type = Annotated[str, Field(json_schema_extra={"pattern": r"^[^\u0000-\u0020\u007f]{1,64}$"})]
+_ONE: Final = r"tag:[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*|segment:[a-z][a-z0-9_-]*"
+Aspect = Annotated[str, Field(json_schema_extra={"pattern": rf"^({'|'.join(ASPECTS)}|{_ONE})$"})]
+"""As documented; they are checked by the functions below, which say what there is."""
+
+
 def channels(values: Sequence[str]) -> list[str]:
     for value in values:
         if value not in CHANNELS:
@@ -95,18 +103,15 @@ def types(values: Sequence[str]) -> list[str]:
     return sorted(set(values))
 
 
-_TAG: Final = re.compile(r"tag:[a-z][a-z0-9_]*\.[a-z][a-z0-9_]*")
+_ONE_ASPECT: Final = re.compile(_ONE)
 
 
 def aspects(values: Sequence[str]) -> list[str]:
     """Of changes: patterns of SQL's LIKE. Raises BadParameter."""
     for value in values:
-        if value not in _ASPECTS and not _TAG.fullmatch(value):
-            raise BadParameter("aspect", f"The aspects are {', '.join(_ASPECTS)} and tag:FAMILY.NAME.")
-    return sorted({"tag:%" if value == "tag" else value.replace("_", r"\_") for value in values})
-
-
-_ASPECTS: Final = (TIER, INTENT, LIFECYCLE, MERGE, "tag")
+        if value not in ASPECTS and not _ONE_ASPECT.fullmatch(value):
+            raise BadParameter("aspect", f"The aspects are {', '.join(ASPECTS)}, tag:FAMILY.NAME and segment:NAME.")
+    return sorted({f"{value}:%" if value in ("tag", "segment") else value.replace("_", r"\_") for value in values})
 
 
 def instant(field: str, text: str | None) -> datetime | None:

@@ -5,6 +5,7 @@ from typing import Any, Final
 import msgspec
 
 from tierwise.domain.source import Intake, Trust
+from tierwise.openapi import merge_patch
 from tierwise.security.source_registry import GRACE, GRACE_MAX
 from tierwise_profile_api.authenticate import ADMIN, documented
 from tierwise_profile_api.documents import problems
@@ -117,7 +118,10 @@ CREATE: Final[dict[str, Any]] = {
 UPDATE: Final[dict[str, Any]] = {
     "responses": _answers(404, 409, 413, schema=_SOURCE),
     "openapi_extra": _operation(
-        _json({"type": "object", "additionalProperties": False, "properties": _GIVEN}, faster=_FASTER)
+        _json(
+            merge_patch({"type": "object", "additionalProperties": False, "properties": _GIVEN}, COMPONENTS),
+            faster=_FASTER,
+        )
     ),
 }
 ROTATE: Final[dict[str, Any]] = {

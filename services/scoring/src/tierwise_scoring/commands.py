@@ -1,4 +1,4 @@
-"""The commands `tierwise scoring`, `rebuild`, `dead-letters`, and those of `rulebook` that are about customers."""
+"""The commands `tierwise scoring`, `rebuild`, `digest`, `dead-letters`, and those of `rulebook` about customers."""
 
 from typing import Annotated
 
@@ -8,12 +8,14 @@ import uvloop
 from tierwise.serving import until_signalled
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
-from tierwise_scoring import cuts_commands, dead_letters_commands, rebuild_command, rulebook_commands
+from tierwise.tracing import configure_tracing
+from tierwise_scoring import cuts_commands, dead_letters_commands, digest_command, rebuild_command, rulebook_commands
 from tierwise_scoring.service import serve
 
 
 def register(app: typer.Typer) -> None:
     rebuild_command.register(app)
+    digest_command.register(app)
     dead_letters_commands.register(app)
     rulebook_commands.register(app)
     cuts_commands.register(app)
@@ -33,4 +35,5 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("only `earliest` is known", param_hint="--reset-positions")
         settings = Settings()
         configure_logging(settings)
+        configure_tracing("scoring")
         uvloop.run(until_signalled(serve(settings, reset=reset_positions is not None)))

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from tierwise.db.facets import INTEREST, NAMED, TAG, TEXTS, UNKNOWN, Value, bits_of, numbers_in, numbers_of
 from tierwise.domain.attribute_values.age import AGE_GROUP, BIRTH_YEAR, aged
 from tierwise.domain.attributes import Attributes, value_of
+from tierwise.domain.name_words import words_held
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.book import FIRST_TOUCH, LAST_TOUCH
 from tierwise.domain.view import tags_of
@@ -36,13 +37,14 @@ _SHORT: Final = re.compile(r"[^\x00-\x1f\x7f]{1,64}")
 
 
 class Facets(NamedTuple):
-    """`tags`: `family.name:value`, sorted, so that rulebooks that say them in another order agree. Attributes: None
-    where they are not known, or no short text."""
+    """`tags`: `family.name:value`, sorted, so that rulebooks that say them in another order agree. `words`: hashes, of
+    the customer's names. Attributes: None where they are not known, or no short text."""
 
     tier: str
     intent: str
     stage: str
     tags: tuple[str, ...]
+    words: tuple[int, ...]
     region: str | None
     city_tier: str | None
     age_group: str | None
@@ -64,6 +66,7 @@ def facets_of(result: np.void, held: Attributes, rulebook: Rulebook, today: int)
         rulebook.level_names[result["level"]],
         rulebook.stage_names[result["stage"]],
         _tags(result["tags"].tobytes(), rulebook),
+        words_held(held) if held else (),
         **shown,
     )
 
@@ -115,13 +118,15 @@ async def write_facets(
         written = [facets[place] for place in places]
         texts = [[numbers.get((name, getattr(one, name)), UNKNOWN) for one in written] for name in _COLUMNS]
         ids_of = [ids[place] for place in places]
-        await tx.execute(_UPSERT, ids_of, *measures.arrays(places, numbers), _tag_bits(written, numbers), *texts)
+        words = [",".join(map(str, one.words)) for one in written]
+        tags = _tag_bits(written, numbers)
+        await tx.execute(_UPSERT, ids_of, *measures.arrays(places, numbers), tags, words, *texts)
     others = [place for place in range(len(ids)) if place not in facets]
     if others:
         await tx.execute(_UPDATE, [ids[place] for place in others], *measures.arrays(others, numbers))
 
 
-_COLUMNS: Final = [name for name in Facets._fields if name != "tags"]
+_COLUMNS: Final = [name for name in Facets._fields if name not in ("tags", "words")]
 
 
 def _values(facets: Iterable[Facets], measures: Measures) -> set[Value]:
@@ -130,7 +135,7 @@ def _values(facets: Iterable[Facets], measures: Measures) -> set[Value]:
     for name, column in zip(Facets._fields, columns, strict=False):
         if name == "tags":
             values.update((TAG, tag) for tag in {tag for tags in set(column) for tag in tags})
-        else:
+        elif name != "words":
             values.update((name, value) for value in set(column) if value is not None)
     return values
 
@@ -157,7 +162,7 @@ async def read_facets(tx: asyncpg.Connection, ids: Sequence[int]) -> dict[int, d
         texts = {name: names.get((name, row[name]), row[name] or None) for name in TEXTS}
         tags = tuple(sorted(str(names.get((TAG, number), number)) for number in numbers_in(row["tags"])))
         interests = sorted(str(names.get((INTEREST, number), number)) for number in row["interests"])
-        return {**dict(row), **texts, "tags": tags, "interests": interests}
+        return {**dict(row), **texts, "tags": tags, "words": tuple(row["words"]), "interests": interests}
 
     return {row["customer_id"]: read(row) for row in rows}
 
@@ -165,7 +170,8 @@ async def read_facets(tx: asyncpg.Connection, ids: Sequence[int]) -> dict[int, d
 _MEASURES: Final = "score, tier_score, preferred_channel, orders, amount, interests, first_seen, last_seen"
 _FACETS: Final = ", ".join(_COLUMNS)
 _IN: Final = "$1::bigint[], $2::smallint[], $3::smallint[], $4::int[], $5::int[], $6::bigint[], $7::text[]"
-_IN_FACETS: Final = ", $8::bytea[]" + "".join(f", ${number}::int[]" for number in range(9, 9 + len(_COLUMNS)))
+_IN_TEXTS: Final = "".join(f", ${number}::int[]" for number in range(10, 10 + len(_COLUMNS)))
+_IN_FACETS: Final = f", $8::bytea[], $9::text[]{_IN_TEXTS}"
 _NEW: Final = "id, score, tier_score, preferred_channel, orders, amount, interests"
 _MEASURED: Final = """new.score, new.tier_score, new.preferred_channel, new.orders, new.amount,
                       string_to_array(new.interests, ',')::int[], held.first_seen, held.last_seen"""
@@ -176,11 +182,11 @@ def _of(alias: str, names: str) -> str:
 
 
 _UPSERT: Final = f"""
-    INSERT INTO customer_facets (customer_id, {_MEASURES}, tags, {_FACETS})
-    SELECT new.id, {_MEASURED}, new.tags, {_of("new", _FACETS)}
-    FROM unnest({_IN}{_IN_FACETS}) AS new ({_NEW}, tags, {_FACETS}) JOIN customers AS held ON held.id = new.id
+    INSERT INTO customer_facets (customer_id, {_MEASURES}, tags, words, {_FACETS})
+    SELECT new.id, {_MEASURED}, new.tags, string_to_array(new.words, ',')::bigint[], {_of("new", _FACETS)}
+    FROM unnest({_IN}{_IN_FACETS}) AS new ({_NEW}, tags, words, {_FACETS}) JOIN customers AS held ON held.id = new.id
     ON CONFLICT (customer_id) DO UPDATE
-    SET ({_MEASURES}, tags, {_FACETS}) = ROW ({_of("excluded", f"{_MEASURES}, tags, {_FACETS}")})"""
+    SET ({_MEASURES}, tags, words, {_FACETS}) = ROW ({_of("excluded", f"{_MEASURES}, tags, words, {_FACETS}")})"""
 _UPDATE: Final = f"""
     UPDATE customer_facets AS f SET ({_MEASURES}) = ROW ({_MEASURED})
     FROM unnest({_IN}) AS new ({_NEW}) JOIN customers AS held ON held.id = new.id

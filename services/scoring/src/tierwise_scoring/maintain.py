@@ -1,4 +1,5 @@
-"""Upkeep beside the work: the embedded stream is trimmed behind the stored positions, old keys are forgotten."""
+"""Upkeep beside the work: the embedded stream is trimmed behind the stored positions, old keys are forgotten,
+activity is added up."""
 
 import asyncio
 from typing import Final
@@ -12,6 +13,7 @@ from tierwise.db.tables import interaction_keys, stream_positions
 from tierwise.settings import Settings
 from tierwise.stream.port import Stream, StreamUnavailable
 from tierwise.stream.topics import DEAD_LETTERS, INTERACTIONS, PUBLISHED
+from tierwise_scoring.activity import add_up_news
 
 log = structlog.get_logger()
 
@@ -25,6 +27,7 @@ async def maintain(engine: AsyncEngine, stream: Stream, settings: Settings) -> N
         await asyncio.sleep(_EVERY_S)
         try:
             await trim_scored(engine, stream)
+            await add_up_news(engine)
             await stream.expire([*PUBLISHED, DEAD_LETTERS])
             if settings.deduplication_horizon_days is not None:
                 await forget_keys(engine, settings.deduplication_horizon_days)

@@ -19,7 +19,6 @@ from tierwise.stream import topics
 from tierwise.stream.port import Outgoing
 from tierwise_scoring.relay import Window
 
-
 _encode = msgspec.json.Encoder().encode
 
 

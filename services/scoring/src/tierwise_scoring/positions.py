@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from sqlalchemy import delete, select, tuple_
+from sqlalchemy import bindparam, delete, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -45,6 +45,25 @@ async def read_positions(engine: AsyncEngine, partitions: Sequence[Partition]) -
                 insert(stream_positions).on_conflict_do_nothing(), [_row(partition, 0) for partition in new]
             )
         return {partition: held.get(_key(partition), 0) for partition in partitions}
+
+
+async def end_former(engine: AsyncEngine, partitions: Sequence[Partition]) -> int:
+    """End the sessions that are moving these partitions, which are this worker's now: of one that hangs in its
+    transaction, and would keep their rows locked for as long. Returns how many. What they had not committed is done
+    again; one that lives finds its connection gone."""
+    async with engine.begin() as connection:
+        ended = await connection.execute(_END_FORMER, {"held": [_key(partition) for partition in partitions]})
+        return len(ended.all())
+
+
+# Whoever updates a row leaves his transaction's number in its xmax.
+_END_FORMER = text(
+    """SELECT pg_terminate_backend(pid) FROM (
+           SELECT DISTINCT pg_locks.pid FROM stream_positions AS held
+           JOIN pg_locks ON locktype = 'transactionid' AND granted AND transactionid = held.xmax
+           JOIN pg_stat_activity AS session ON session.pid = pg_locks.pid AND session.usename = current_user
+           WHERE (held.cluster, held.topic_id, held.partition) IN :held) AS former"""
+).bindparams(bindparam("held", expanding=True))
 
 
 async def passed(connection: AsyncConnection, ends: Mapping[Partition, int]) -> bool:

@@ -200,6 +200,7 @@ customer_facets = Table(
     *(Column(name, Integer, nullable=False) for name in ATTRIBUTES),
     Column("tags", LargeBinary, nullable=False),  # tierwise.db.facets.bits_of
     Column("interests", ARRAY(Integer), nullable=False),
+    Column("words", ARRAY(BigInteger), nullable=False),  # of names, by keyed hash: tierwise.domain.name_words
     postgresql_with={"fillfactor": "80"},
 )
 

@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 Attributes = dict[str, Entry]
 
-RESERVED = ("acquisition.", "override.", "interests.", "updates.")
+RESERVED = ("acquisition.", "override.", "interests.", "updates.", "words.")
 """Prefixes of the attributes that Tierwise makes itself; a source cannot send them."""
 
 CLEARED: Final = "updates.cleared"
@@ -92,6 +92,9 @@ class Seal(Protocol):
 
     def values(self, values: dict[str, Any]) -> dict[str, Any]:
         """Name to value, or to bytes where it is personal."""
+
+    def word(self, word: str) -> int:
+        """A keyed hash of a word of somebody's name, signed 64 bits."""
 
     def texts(self, name: str, texts: Sequence[str]) -> dict[str, bytes | None]:
         """What tells each of a list's texts from others, to its sealed form: the text itself, to None, where it is not

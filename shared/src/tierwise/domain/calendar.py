@@ -8,6 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 DAYS = 65_536  # 1970-01-01 to 2149-06-06: a day fits into 16 bits
+QUARTER_S = 900
+"""Of an hour: no time zone has a midnight or a full hour within one that is counted from 1970 UTC."""
+
 _SECONDS_PER_DAY = 86_400
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
-from tierwise.domain import attributes, override
+from tierwise.domain import attributes, name_words, override
 from tierwise.domain.attributes import Entry, Kind, Seal
 from tierwise.domain.dynamic_signals import INTEREST_NAMES
 from tierwise.domain.interaction import Interaction
@@ -20,8 +20,14 @@ def learned(
         if one.attributes and one.scored:
             sealed = seal.values(one.attributes)
             entries = [*entries, *attributes.entries_of(sealed, time_us=microseconds(one), key=one.key)]
+            entries += name_words.entries_of(
+                one.attributes, seal, kind=Kind.LATEST, time_us=microseconds(one), key=one.key
+            )
         if one.updates is not None and one.scored:
             entries = [*entries, *attributes.updated(one.updates, seal, time_us=microseconds(one), key=one.key)]
+            entries += name_words.entries_of(
+                one.updates.first, seal, kind=Kind.FIRST, time_us=microseconds(one), key=one.key
+            )
         if rulebook.interests_by_hash and counts(one) and (interest := interest_of(one, rulebook)) is not None:
             entries = [*entries, (INTEREST_NAMES, Entry(Kind.INTERESTS, 0, b"", [interest]))]
         if override.is_override(one):

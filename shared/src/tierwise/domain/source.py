@@ -3,7 +3,7 @@
 A key that stands in a web page is public, so what it says is believed only so far.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -64,6 +64,9 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     trust: Trust
     intake: Intake = Intake()
 
+
+BY_HAND: Final = "profile-api"
+"""The name of the source of what people write back through the profile API."""
 
 BACKEND = Trust(default_region="CN")
 """A system of the organisation's own: believed in everything."""

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tierwise.domain import attributes, ledger, override
+from tierwise.domain import attributes, ledger, name_words, override
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
 from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
@@ -61,7 +61,8 @@ def current_view(
     rows = ledger.rows_of(customer.ledger)
     counts = _counts(rows)
     all_held = attributes.unpack(customer.attributes)
-    held = {name: value for name, value in attributes.values(all_held).items() if not name.startswith(override.PREFIX)}
+    hidden = (override.PREFIX, name_words.PREFIX)
+    held = {name: value for name, value in attributes.values(all_held).items() if not name.startswith(hidden)}
     first_touch, last_touch = held.pop(FIRST_TOUCH, None), held.pop(LAST_TOUCH, None)
     interests = held.pop(INTEREST_NAMES, ())
     result = np.frombuffer(customer.result, rulebook.result)[0]

@@ -25,6 +25,7 @@ PERSONAL = frozenset(_PERSONAL.split())
 _SQUASHED = frozenset(name.replace("_", "") for name in PERSONAL)
 _OF_THINGS = frozenset({"name"})  # in a list of products or items it is not a person's
 _PHONES = frozenset({"phone", "phonenumber", "mobile", "mobilenumber", "telephone", "tel", "手机", "手机号", "电话"})
+_WORD = "a word"  # no kind of identifiers has a blank in it
 _WHOLE = frozenset({"user_id", "crm_id", "anonymous_id"})
 
 
@@ -53,6 +54,10 @@ class Sealer:
     def values(self, values: dict[str, Any]) -> dict[str, Any]:
         return seal_values(values, self._vault)
 
+    def word(self, word: str) -> int:
+        """As `word_hash`."""
+        return word_hash(word, self._vault)
+
     def texts(self, name: str, texts: Sequence[str]) -> dict[str, bytes | None]:
         """What tells each of a list's texts from others, to its sealed form: a keyed hash where the name is personal,
         else the text itself, to None."""
@@ -62,6 +67,11 @@ class Sealer:
             self._vault.identifier_hash(name, text).hex(): _seal(name, text, self._vault, in_list=False)
             for text in texts
         }
+
+
+def word_hash(word: str, vault: Vault) -> int:
+    """A keyed hash of a word of somebody's name, signed 64 bits."""
+    return int.from_bytes(vault.identifier_hash(_WORD, word)[:8], "big", signed=True)
 
 
 def open_values(values: dict[str, Any], vault: Vault, *, masked: bool) -> dict[str, Any]:

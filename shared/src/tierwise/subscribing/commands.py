@@ -2,7 +2,7 @@
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 import typer
@@ -68,7 +68,7 @@ async def _print(settings: Settings, topic: str, given: list[int] | None, custom
             async for one in following.slices():
                 for record in one.records:
                     data = msgspec.json.decode(record.value)
-                    if customer is None or customer in (data["customer_id"], *data.get("merged", ())):
+                    if customer is None or customer in _concerned(data):
                         print(as_json(record, one.partition.index)) if json else console.print(as_line(data))
                 sys.stdout.flush()
         finally:
@@ -77,6 +77,10 @@ async def _print(settings: Settings, topic: str, given: list[int] | None, custom
                 Console(stderr=True, highlight=False, soft_wrap=True).print(
                     f"go on with --from {format_positions(reached)}"
                 )
+
+
+def _concerned(data: dict[str, Any]) -> list[str]:
+    return [data["customer_id"], *data.get("merged", ()), *data.get("split", ())]
 
 
 async def _now(stream: Stream, topic: str) -> list[int]:

@@ -23,10 +23,9 @@ def as_line(data: dict[str, Any]) -> Text:
     line = Text(f"{data['at'][:19]}Z  ", style="dim")
     line.append(data["customer_id"].ljust(_CUSTOMER_WIDTH), style="cyan not dim")
     if "aspect" not in data:
-        happened, others = ("merged", data["merged"]) if "merged" in data else ("split", data["split"])
-        return line.append(f"{happened} ".ljust(_ASPECT_WIDTH), style="magenta not dim").append(
-            ", ".join(others), style="default not dim"
-        )
+        happened = next((name for name in ("merged", "split") if name in data), "erased")
+        line.append(happened.ljust(_ASPECT_WIDTH), style="magenta not dim")
+        return line.append(", ".join(data.get(happened, ())), style="default not dim")
     line.append(data["aspect"].ljust(_ASPECT_WIDTH), style="magenta not dim")
     line.append(f"{data['from'] or '-'} → ", style="default not dim").append(data["to"] or "-", style="bold not dim")
     if data["score"] is not None:

@@ -7,14 +7,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from tierwise.domain.change import StoredChange, event_id, published, rfc3339
 from tierwise.security.keys import Reader
-from tierwise_profile_api import documents, queries
+from tierwise_profile_api import history_documents, queries
 from tierwise_profile_api.authenticate import PROFILES, documented, holding
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
 from tierwise_profile_api.documents import problems
-from tierwise_profile_api.parameters import Cursor, Limit, aspects, instant, known_parameters
+from tierwise_profile_api.parameters import Aspect, Cursor, Limit, aspects, instant, known_parameters
 from tierwise_profile_api.reads import Row
-from tierwise_profile_api.routes.customers import CustomerId, UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import CustomerId, customer_number, unknown_customer
 
 router = APIRouter(prefix="/v1", tags=["history"], dependencies=[Depends(known_parameters)])
 
@@ -26,8 +26,8 @@ _encode = msgspec.json.Encoder().encode
 @router.get(
     "/customers/{customer_id}/changes",
     summary="Changes of the classification, newest first",
-    response_model=documents.Changes,
-    responses=problems(404),
+    response_model=history_documents.Changes,
+    responses=problems(404, 410),
     openapi_extra=documented(PROFILES),
 )
 async def read_changes(
@@ -35,8 +35,11 @@ async def read_changes(
     reader: Annotated[Reader, Depends(holding(PROFILES))],
     customer_id: CustomerId,
     aspect: Annotated[
-        list[str] | None,
-        Query(description="Any of these: tier, intent, lifecycle, merge, tag, or one tag:FAMILY.NAME.", max_length=50),
+        list[Aspect] | None,
+        Query(
+            description="Any of these: tier, intent, lifecycle, merge, tag, tag:FAMILY.NAME, segment:NAME.",
+            max_length=50,
+        ),
     ] = None,
     from_: Annotated[str | None, Query(alias="from", description="Taking effect from this time on, RFC 3339.")] = None,
     to: Annotated[str | None, Query(description="Taking effect before this time, RFC 3339.")] = None,
@@ -52,7 +55,7 @@ async def read_changes(
     before = open_cursor(cursor, tuple[int], source.vault, of=of)[0] if cursor is not None else _AFTER_ALL
     rows = await source.reads.rows(queries.CHANGES, number, limit + 1, before, wanted or None, start, end)
     if not rows:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     happened = [row for row in rows if row["id"] is not None]
     last = happened[limit - 1] if len(happened) > limit else None
     body = {

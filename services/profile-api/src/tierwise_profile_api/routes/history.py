@@ -18,7 +18,7 @@ from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.parameters import BadParameter, By, instant, known_parameters, past_instant
 from tierwise_profile_api.past import folded, read_past, read_states
-from tierwise_profile_api.routes.customers import CustomerId, UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import CustomerId, customer_number, unknown_customer
 
 router = APIRouter(prefix="/v1", tags=["history"], dependencies=[Depends(known_parameters)])
 
@@ -34,7 +34,7 @@ _encode = msgspec.json.Encoder().encode
     "/customers/{customer_id}/history",
     summary="The classification over time",
     response_model=documents.History,
-    responses=problems(404),
+    responses=problems(404, 410),
     openapi_extra=documented(PROFILES),
 )
 async def read_history(
@@ -55,7 +55,7 @@ async def read_history(
     source = backend_of(request)
     past = await read_past(source, number, end)
     if past is None:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     found = await read_states(source, past, times, current=by == "current")
     body: dict[str, Any] = {"customer_id": public_id(past.id)}
     if past.id != number:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Query, Request
 
-from tierwise.domain.change import INTENT, LIFECYCLE, MERGE, TIER
+from tierwise.domain.change import ASPECTS
 from tierwise.security.keys import Reader
 from tierwise_profile_api.authenticate import PROFILES, documented, holding
 from tierwise_profile_api.backend import backend_of
@@ -15,15 +15,13 @@ from tierwise_profile_api.live.listener import Listener, Wanted
 from tierwise_profile_api.live.position import Position
 from tierwise_profile_api.live.response import Live, LiveResponse
 from tierwise_profile_api.parameters import TOKEN_PARAMETER, VALUES_MAX, BadParameter, known_parameters
-from tierwise_profile_api.routes.customers import CustomerId, UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import CustomerId, customer_number, unknown_customer
 
 router = APIRouter(prefix="/v1", tags=["live"], dependencies=[Depends(known_parameters)])
 
-_ASPECTS: Final = (TIER, INTENT, LIFECYCLE, MERGE, "tag")
-
 Aspects = Annotated[
     list[str] | None,
-    Query(description="Any of these: tier, intent, lifecycle, tag, tag:FAMILY.NAME, merge.", examples=[["tier"]]),
+    Query(description=f"Any of these: {', '.join(ASPECTS)}, tag:FAMILY.NAME, segment:NAME.", examples=[["tier"]]),
 ]
 Old = Annotated[list[str] | None, Query(alias="from", description="From any of these values.", examples=[["C"]])]
 New = Annotated[list[str] | None, Query(alias="to", description="To any of these values.", examples=[["A"]])]
@@ -43,7 +41,7 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
         "content": {
             "text/event-stream": {
                 "schema": {"type": "string"},
-                "example": 'id: 7391-7402-9913\ndata: {"customer_id": "c_8f2kq1z7m4x0t", "sequence": 19, '
+                "example": 'id: 7391-7402-9913\ndata: {"customer_id": "c_e2rp2eapcnax1", "sequence": 19, '
                 '"aspect": "tier", "from": "C", "to": "B"}\n\n',
             }
         },
@@ -79,7 +77,7 @@ async def follow_changes(
     summary="A customer's changes as they happen, as server-sent events",
     status_code=200,
     response_class=LiveResponse,
-    responses=problems(404) | _STREAM,
+    responses=problems(404, 410) | _STREAM,
     openapi_extra=documented(PROFILES),
 )
 async def follow_customer(
@@ -97,7 +95,7 @@ async def follow_customer(
     number = customer_number(customer_id)
     persons = await backlog.persons(backend_of(request).reads, [number])
     if number not in persons:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(backend_of(request), number)
     listener = Listener(_wanted(aspect, old, new), number, persons[number])
     return await _answer(request, listener, last_event_id, last_event)
 
@@ -117,6 +115,6 @@ def _wanted(aspects: Sequence[str] | None, old: Sequence[str] | None, new: Seque
         if len(values or ()) > VALUES_MAX:
             raise BadParameter(field, f"At most {VALUES_MAX} values.")
     for aspect in aspects or ():
-        if aspect not in _ASPECTS and not aspect.startswith("tag:"):
-            raise BadParameter("aspect", f"The aspects are {', '.join(_ASPECTS)} and tag:FAMILY.NAME.")
+        if aspect not in ASPECTS and not aspect.startswith(("tag:", "segment:")):
+            raise BadParameter("aspect", f"The aspects are {', '.join(ASPECTS)}, tag:FAMILY.NAME and segment:NAME.")
     return Wanted(frozenset(aspects or ()), frozenset(old or ()), frozenset(new or ()))

@@ -61,7 +61,7 @@ _encode = msgspec.json.Encoder().encode
 @router.get(
     "",
     summary="Overrides that hold",
-    responses=problems(404) | {200: _LIST},
+    responses=problems(404, 410) | {200: _LIST},
     openapi_extra=documented(PROFILES),
 )
 async def read_overrides(

@@ -10,15 +10,15 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from tierwise.db.bodies import unpack_body
 from tierwise.domain.change import rfc3339
 from tierwise.security.keys import Reader
-from tierwise_profile_api import documents, queries
+from tierwise_profile_api import history_documents, queries
 from tierwise_profile_api.audit import personal_data_left
 from tierwise_profile_api.authenticate import PERSONAL, TIMELINE, documented, holding
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
 from tierwise_profile_api.documents import problems
-from tierwise_profile_api.parameters import Cursor, Limit, channels, instant, known_parameters, types
+from tierwise_profile_api.parameters import Channel, Cursor, Limit, Type, channels, instant, known_parameters, types
 from tierwise_profile_api.reads import Row
-from tierwise_profile_api.routes.customers import CustomerId, UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import CustomerId, customer_number, unknown_customer
 from tierwise_profile_api.view import open_identifier
 
 router = APIRouter(prefix="/v1", tags=["history"], dependencies=[Depends(known_parameters)])
@@ -33,16 +33,16 @@ _encode = msgspec.json.Encoder().encode
 @router.get(
     "/customers/{customer_id}/timeline",
     summary="Interactions, newest first",
-    response_model=documents.Timeline,
-    responses=problems(404),
+    response_model=history_documents.Timeline,
+    responses=problems(404, 410),
     openapi_extra=documented(TIMELINE),
 )
 async def read_timeline(
     request: Request,
     reader: Annotated[Reader, Depends(holding(TIMELINE))],
     customer_id: CustomerId,
-    channel: Annotated[list[str] | None, Query(description="Any of these channels.")] = None,
-    type: Annotated[list[str] | None, Query(description="Any of these types.")] = None,  # noqa: A002
+    channel: Annotated[list[Channel] | None, Query(description="Any of these channels.")] = None,
+    type: Annotated[list[Type] | None, Query(description="Any of these types.")] = None,  # noqa: A002
     from_: Annotated[str | None, Query(alias="from", description="From this time on, RFC 3339 with a zone.")] = None,
     to: Annotated[str | None, Query(description="Before this time, RFC 3339 with a zone.")] = None,
     limit: Limit = 50,
@@ -64,7 +64,7 @@ async def read_timeline(
         *(some or None for some in wanted),
     )
     if not rows:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     happened = [row for row in rows if row["key"] is not None]
     last = happened[limit - 1] if len(happened) > limit else None
     body = {

@@ -16,7 +16,7 @@ from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.body import read_body
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.parameters import BadParameter, known_parameters
-from tierwise_profile_api.routes.customers import UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import customer_number, unknown_customer
 
 router = APIRouter(prefix="/v1", tags=["tokens"], dependencies=[Depends(known_parameters)])
 
@@ -46,7 +46,7 @@ _REQUEST: Final[dict[str, Any]] = {
                         },
                     },
                 },
-                "example": {"customer_id": "c_8f2kq1z7m4x0t", "scopes": ["profiles:read"], "expires_in_s": 900},
+                "example": {"customer_id": "c_e2rp2eapcnax1", "scopes": ["profiles:read"], "expires_in_s": 900},
             }
         },
     },
@@ -70,7 +70,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     summary="A short-lived token for a browser, bound to one customer",
     status_code=201,
     response_model=documents.BrowserToken,
-    responses=problems(404, 413),
+    responses=problems(404, 410, 413),
     openapi_extra=_REQUEST,
 )
 async def make_token(request: Request, reader: Annotated[Reader, Depends(reader_of)]) -> Response:
@@ -87,7 +87,7 @@ async def make_token(request: Request, reader: Annotated[Reader, Depends(reader_
         raise MissingScope(missing[0])
     number, source = customer_number(wanted.customer_id), backend_of(request)
     if await source.reads.row(f"SELECT FROM {customers} WHERE id = $1", number) is None:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     token, ends = tokens.seal_token(
         reader,
         customer=number,

@@ -15,7 +15,7 @@ from tierwise.domain.explanation import Explanation
 from tierwise.folding.past import explained
 from tierwise.problem import NotFound
 from tierwise.security.keys import Reader
-from tierwise_profile_api import documents, queries
+from tierwise_profile_api import history_documents, queries
 from tierwise_profile_api.authenticate import PROFILES, documented, holding
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.documents import problems
@@ -23,7 +23,7 @@ from tierwise_profile_api.parameters import AsOf, BadParameter, By, known_parame
 from tierwise_profile_api.past import fold_past, read_past, read_states
 from tierwise_profile_api.reads import Row
 from tierwise_profile_api.routes.changes import change_item
-from tierwise_profile_api.routes.customers import CustomerId, NotSeenYet, UnknownCustomer, customer_number
+from tierwise_profile_api.routes.customers import CustomerId, NotSeenYet, customer_number, unknown_customer
 
 router = APIRouter(prefix="/v1", tags=["history"], dependencies=[Depends(known_parameters)])
 
@@ -49,8 +49,8 @@ class NothingToExplain(NotFound):
 @router.get(
     "/customers/{customer_id}/why",
     summary="Why a customer is classified as they are",
-    response_model=documents.Why,
-    responses=problems(404),
+    response_model=history_documents.Why,
+    responses=problems(404, 410),
     openapi_extra=documented(PROFILES),
 )
 async def read_why(
@@ -80,7 +80,7 @@ async def read_why(
     else:
         row = await source.reads.row(queries.CUSTOMER, number)
         if row is None:
-            raise UnknownCustomer("No customer has this id.")
+            raise await unknown_customer(source, number)
         rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
         columns = attribute_columns([attributes.unpack(row["attributes"])], rulebook)
         explanation = explain(ledger.unpack([row["ledger"]]), columns, row["classified_at"], rulebook)
@@ -94,14 +94,14 @@ async def read_why(
 @router.get(
     "/changes/{change_id}/why",
     summary="Why a past change came about",
-    response_model=documents.WhyChange,
-    responses=problems(404),
+    response_model=history_documents.WhyChange,
+    responses=problems(404, 410),
     openapi_extra=documented(PROFILES),
 )
 async def read_why_of_change(
     request: Request,
     reader: Annotated[Reader, Depends(holding(PROFILES))],
-    change_id: Annotated[str, Path(description="`id` in a list of changes.", examples=["c_8f2kq1z7m4x0t:19"])],
+    change_id: Annotated[str, Path(description="`id` in a list of changes.", examples=["c_e2rp2eapcnax1:19"])],
 ) -> Response:
     """What the change is about, taken apart as of the change: event time up to then, as known today, by its rulebook
     and cuts. `agrees` says whether that still gives what was published."""
@@ -116,7 +116,7 @@ async def read_why_of_change(
     rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
     rows = [one for one in past.rows if one["time"] <= row["at"] or _caused(row, one)]
     states = await fold_past(source, rows, [row["at"] + AHEAD_MAX], rulebook)
-    if row["merged"] is not None or not states:
+    if row["merged"] is not None or row["aspect"].startswith("segment:") or not states:
         raise NothingToExplain("No rule decided on this: `by` of the change says what did.")
     explanation = explained(states[0], row["at"], rulebook)
     chosen = _of_aspect(explanation, row["aspect"])
@@ -129,7 +129,7 @@ async def read_why_of_change(
 async def _explained_as_of(source: Backend, number: int, time: datetime, *, current: bool) -> tuple[int, Explanation]:
     past = await read_past(source, number, time)
     if past is None:
-        raise UnknownCustomer("No customer has this id.")
+        raise await unknown_customer(source, number)
     states = await read_states(source, past, [time], current=current)
     if not states:
         raise NotSeenYet("Nothing had happened with this customer by then.")

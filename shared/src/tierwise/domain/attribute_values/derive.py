@@ -45,8 +45,8 @@ class _Derivation:
     def __init__(self, given: Mapping[str, Any], year: int) -> None:
         self._given = given
         self.found: dict[str, Any] = {name: value for name, value in given.items() if name in names.SAME}
-        for name, meaning in _BY_WORD.items():
-            if (text := self._text(name)) is not None:
+        for name, value in given.items():
+            if (meaning := _BY_WORD.get(name)) is not None and (text := text_of(value)) is not None:
                 self._set(name, meaning(text))
         if not given.keys().isdisjoint(_PLACES):
             self._place()

@@ -19,11 +19,13 @@ def squashed(text: str) -> str:
 
 def text_of(value: Any) -> str | None:
     """What a table can be asked for: a text that is short enough, or a whole number as one."""
+    if value is None or isinstance(value, str):  # nearly every one
+        return value if value is not None and len(value) <= TEXT_CHARACTERS_MAX else None
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value) if abs(value) < 10**15 else None
-    return value if isinstance(value, str) and len(value) <= TEXT_CHARACTERS_MAX else None
+        return str(value) if abs(value) < 10**15 else None
+    return None
 
 
 class Words:

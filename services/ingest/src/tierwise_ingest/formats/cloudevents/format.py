@@ -48,8 +48,8 @@ _DOCUMENT: Final = documents.operation(
     description="In binary mode the attributes are headers `ce-...`, and the body is the data.",
     body={
         "application/cloudevents+json": {"schema": _EVENT, "example": _EXAMPLE},
-        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _EVENT}},
-        "application/json": {"schema": {"description": "Data, in binary mode."}},
+        "application/cloudevents-batch+json": {"schema": {"type": "array", "items": _EVENT}, "example": [_EXAMPLE]},
+        "application/json": {"schema": {"description": "Data, in binary mode."}, "example": _EXAMPLE["data"]},
     },
     answers={"202": documents.ACCEPTED_ANSWER},
 )

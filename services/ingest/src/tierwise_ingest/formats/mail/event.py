@@ -1,6 +1,6 @@
 """What happened to an e-mail, as each provider's webhook tells it in words of its own, and the interaction it makes."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -104,8 +104,10 @@ def webhook(
     media_type: str = "application/json",
     probes: Sequence[str] = (),
     answer: Answer = answer,
+    answers: Mapping[str, dict[str, Any]] = {},
 ) -> Format:
-    """The format of a provider's webhook. `probes`: methods by which it looks whether the address exists."""
+    """The format of a provider's webhook. `probes`: methods by which it looks whether the address exists; `answers`:
+    what its own `answer` says beside 200."""
     path = f"/v1/webhooks/{name}/{{source}}"
 
     def document(method: str, **parts: Any) -> dict[str, Any]:
@@ -115,7 +117,7 @@ def webhook(
             tag="e-mail providers",
             secured=isinstance(credentials, WriteKey),
             parameters=[documents.SOURCE],
-            answers={"200": documents.WEBHOOK_ANSWER},
+            answers={"200": documents.WEBHOOK_ANSWER, **answers},
             **parts,
         )
 

@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl
 from tierwise.asgi import Response, problem_response
 from tierwise.domain.source import Source
 from tierwise.problem import Problem
+from tierwise_ingest import documents
 from tierwise_ingest.body import InvalidBody
 from tierwise_ingest.formats.format import Checking, Ignored, Signature
 from tierwise_ingest.formats.mail import event as mail
@@ -161,6 +162,7 @@ MAILGUN: Final = webhook(
     events=events,
     credentials=Signature(verify),
     answer=answer,
+    answers={"406": documents.problem("It would be refused however often it is sent.")},
     example={
         "signature": {"timestamp": "1795138200", "token": "sample-token", "signature": "hexadecimal"},
         "event-data": {

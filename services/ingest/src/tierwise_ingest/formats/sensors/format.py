@@ -84,7 +84,10 @@ _COUNTED: Final[dict[str, Any]] = {
     "content": {"application/json": {"schema": {"type": "object", "properties": documents.COUNTS}}},
 }
 _VALID: Final[dict[str, Any]] = {"description": "All of it is right.", "content": {"application/json": {}}}
-_WRONG: Final[dict[str, Any]] = {"description": "Something is not right; results say what."}
+_WRONG: Final[dict[str, Any]] = {
+    "description": "Something is not right; results say what.",
+    "content": documents.ACCEPTED_ANSWER["content"],
+}
 
 
 def _document(path: str, method: str) -> dict[str, Any]:

@@ -102,6 +102,7 @@ def upgrade() -> None:
         sa.Column("owner", sa.Integer(), nullable=False),
         sa.Column("tags", sa.LargeBinary(), nullable=False),
         sa.Column("interests", postgresql.ARRAY(sa.Integer()), nullable=False),
+        sa.Column("words", postgresql.ARRAY(sa.BigInteger()), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", name="pk_customer_facets"),
         postgresql_with={"fillfactor": "80"},
     )
