@@ -23,8 +23,8 @@ setup: $(SETUP_DONE) ## .venv from requirements.lock
 demo: setup ## everything on this machine, with sample traffic; Ctrl-C stops it
 	$(BIN)/tierwise up --demo
 
-test: setup ## every test, in two processes
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+test: setup ## every test, in three processes
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 check: setup ## format, lint, types, import contracts, migrations in step with the tables
 	$(BIN)/ruff format --check .
