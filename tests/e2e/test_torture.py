@@ -14,6 +14,8 @@ SEEDS = {"embedded": (48, 6), "kafka": (155, 4)}
 session to run out: `make torture` does, and so does the import in test_orders."""
 
 
+# aiokafka forgets a connection to a broker that dies while the connection is being made.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("stream", SEEDS)
 async def test_nothing_is_lost_or_counted_twice_however_the_parts_are_killed(
     stream: str, postgres: TestServer, short_dir: Path

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tierwise.db.bodies import unpack_body
 from tierwise.db.engine import driver_connection, snapshot
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, name_words
 from tierwise.domain.attributes import Attributes, Entry, Kind
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
@@ -189,7 +189,9 @@ class Digesting:
             return open_values({name: value}, self.vault, masked=False)[name]
 
         return {
-            name: _without_keyed(attributes.with_values(entry, partial(opened, name))) for name, entry in held.items()
+            name: _without_keyed(attributes.with_values(entry, partial(opened, name)))
+            for name, entry in held.items()
+            if not name.startswith(name_words.PREFIX)  # hashes with this database's key, of names that are here
         }
 
 
