@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
+from tests.support.missing import missing
 
 _SOURCE = Path(__file__).with_name("clock.c")
 
@@ -17,7 +17,7 @@ def clock_off_by(directory: Path, by: timedelta) -> Mapping[str, str]:
     compiler, or no Linux."""
     compiler = shutil.which("cc")
     if compiler is None or sys.platform != "linux":
-        pytest.skip("no clock to set here: that needs a C compiler and Linux")
+        missing("no clock to set here: that needs a C compiler and Linux")
     library = directory / "clock.so"
     if not library.exists():
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", library, _SOURCE], check=True)

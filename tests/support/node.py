@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.support.missing import missing
 
 _ROOT = Path(__file__).parents[2]
 _CLIENTS = _ROOT / "tests" / "clients"
@@ -67,10 +67,9 @@ async def running_module(source: str, **environment: str) -> AsyncIterator[async
 
 def installed() -> Path:
     """Where the clients are. Skips where Node or npm is missing; with CI=true fails."""
-    missing = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
-    if missing:
-        message = f"{' and '.join(missing)} missing: the clients for Node run with Node 20 or newer"
-        pytest.fail(message) if os.environ.get("CI") == "true" else pytest.skip(message)
+    absent = [tool for tool in ("node", "npm") if shutil.which(tool) is None]
+    if absent:
+        missing(f"{' and '.join(absent)} missing: the clients for Node run with Node 20 or newer")
     wanted = (_CLIENTS / "package.json").read_bytes()
     directory = _INSTALLED / sha256(wanted).hexdigest()[:16]
     if not (directory / "node_modules" / ".package-lock.json").exists():

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-import pytest
-
 from tests.support.authority import Authority, authority
+from tests.support.missing import missing
 from tests.support.services import free_port
 from tierwise.db.programs import Account, server_account
 
@@ -67,7 +66,7 @@ def _programs() -> Path:
     newest = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
     found = newest[-1] if newest else shutil.which("initdb")
     if found is None:
-        pytest.skip("no PostgreSQL of the machine's own here (Debian: postgresql), and the wheel's speaks no TLS")
+        missing("no PostgreSQL of the machine's own here (Debian: postgresql), and the wheel's speaks no TLS")
     return Path(found).parent
 
 

@@ -14,6 +14,7 @@ from prometheus_client import generate_latest
 from typer.core import TyperGroup
 
 from tests.support.metrics import Described, described, documented, registries
+from tests.support.missing import missing
 from tierwise.cli import build
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations.md"
@@ -57,7 +58,7 @@ def check_query(query: str, legend: str = "") -> None:
 def promtool(*arguments: str, given: bytes | None = None) -> None:
     program = shutil.which("promtool")
     if program is None:
-        pytest.skip("promtool is not here: it comes with Prometheus (on Debian the package `prometheus`)")
+        missing("promtool is not here: it comes with Prometheus (on Debian the package `prometheus`)")
     done = subprocess.run([program, *arguments], input=given, capture_output=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr).decode()
 
