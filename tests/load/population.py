@@ -51,7 +51,7 @@ async def store_population(engine: AsyncEngine, customers: int, now: datetime | 
                     first_seen=[now - timedelta(days=700)] * len(ids),
                     last_seen=[now] * len(ids),
                     stage_moved=np.zeros(len(ids), np.bool_),
-                    facets=[facets_of(one, {}, rulebook, today) for one in after],
+                    facets=dict(enumerate(facets_of(after, [{}] * len(ids), rulebook, today))),
                     measures=measures_of(ledgers, after, [{}] * len(ids), rulebook, today),
                     now=now,
                     today=date_of(today),

@@ -17,8 +17,8 @@ one_row = st.tuples(
     st.sampled_from([0, 1, 77, (1 << 28) - 1]),
     st.integers(0, 12) | st.integers(0, 65_535),
     st.integers(0, 89_999),
-    st.integers(1, 9),
-    st.integers(-(10**6), 10**14),
+    st.integers(0, 9) | st.sampled_from([255, 256, 10**6]),
+    st.just(0) | st.integers(-(10**6), 10**14),
 )
 some_rows = st.lists(one_row, max_size=30)
 horizons = st.integers(0, 14) | st.integers(0, 65_536)

@@ -71,7 +71,7 @@ async def store_customer(
     )
     if merged_into is None:
         today = RULEBOOK.days.day_of(NOW)
-        facets = facets_of(after.result[0], held, RULEBOOK, today)
+        [facets] = facets_of(after.result, [held], RULEBOOK, today)
         measures = measures_of(rows, after.result, [held], RULEBOOK, today)
         await write_facets(await driver_connection(connection), [number], {0: facets}, measures)
     source_id = await _source(connection)

@@ -19,7 +19,7 @@ from tests.support.random_rulebooks import random_rulebook
 from tests.support.reference import POINT, reference
 from tests.support.rows import ledgers_of, rows_of
 from tierwise.domain import ledger
-from tierwise.domain.classify import attribute_columns, classify
+from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ledgers
 from tierwise.domain.override import next_expiry
@@ -127,7 +127,8 @@ def test_nothing_changes_before_the_review(seed: int, number: int) -> None:
     result = classify(ledgers, columns, NOW, rulebook).result
     due = next_review(ledgers, columns, result, today, rulebook)
     assert (due > today).all()
-    ends = [next_expiry(one, NOW) for one in held]  # of overrides, which are a moment's and not a day's
+    given = columns[OVERRIDES].tolist()
+    ends = [next_expiry(one, NOW) for one in given]  # of overrides, which are a moment's and not a day's
     due = np.minimum(due, [NEVER if end is None else rulebook.days.day_of(end) for end in ends])
     for day in sorted({today + 1, today + 2, today + 7, today + 200, *(due[due < NEVER] - 1).tolist()} - {today}):
         unreviewed = day < due

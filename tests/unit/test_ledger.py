@@ -19,11 +19,11 @@ from tierwise.domain.ledger import (
     fold_version_of,
     merge,
     pack,
-    run_sums,
     signal_id,
-    spans,
     unpack,
 )
+from tierwise.domain.ledger import rows_of as stored_rows_of
+from tierwise.domain.runs import run_sums, spans
 
 winners = st.lists(st.integers(0, CUSTOMERS - 1), min_size=CUSTOMERS, max_size=CUSTOMERS).map(np.array)
 
@@ -136,6 +136,8 @@ def test_what_is_packed_is_unpacked(rows: list[Row], fold_version: int) -> None:
     assert len(packed) == CUSTOMERS
     assert rows_of(unpack(packed)) == rows_of(ledgers)
     assert {fold_version_of(one) for one in packed} == {fold_version}
+    told = [(customer, *row) for customer, one in enumerate(packed) for row in stored_rows_of(one)]
+    assert told == [(row[0], row[1], row[2], row[4], row[5]) for row in rows_of(ledgers)]
 
 
 @proof
@@ -160,7 +162,7 @@ def test_a_choice_of_customers_keeps_their_rows(rows: list[Row], chosen: set[int
 def test_rows_order_by_signal_then_day_in_their_stored_form(row: Row) -> None:
     later = (*row[:2], row[2] + 1, 0, *row[4:])
     packed = pack(ledgers_of([row, later]), 0)[row[0]]
-    earlier_key, later_key = (int.from_bytes(packed[start : start + 8], "little") for start in (5, 25))
+    earlier_key, later_key = (int.from_bytes(packed[start : start + 8], "little") for start in (9, 17))
     assert earlier_key < later_key
 
 
@@ -186,7 +188,7 @@ def test_spans_are_the_indexes_from_each_start_to_its_end(pairs: list[tuple[int,
 
 def test_nothing_folds_and_packs_to_nothing() -> None:
     assert rows_of(folded()) == rows_of(folded([])) == rows_of(compact(folded(), 9)) == []
-    assert [len(one) for one in pack(folded(), 1)] == [5] * CUSTOMERS
+    assert [len(one) for one in pack(folded(), 1)] == [9] * CUSTOMERS
     assert len(unpack([])) == 0
     assert pack(empty(0), 1) == []
 
@@ -194,6 +196,18 @@ def test_nothing_folds_and_packs_to_nothing() -> None:
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ValueError, match="format"):
         unpack([*pack(folded(), 1), b"\x09\0\0\0\0"])
+
+
+@proof
+@given(st.lists(one_row, min_size=1, max_size=9), st.integers(1, 30), st.booleans())
+def test_a_ledger_with_bytes_too_many_or_too_few_is_refused(rows: list[Row], many: int, more: bool) -> None:
+    packed = pack(folded(rows), 1)
+    place = rows[0][0]
+    packed[place] = packed[place] + bytes(many) if more else packed[place][: -min(many, len(packed[place]) - 9)]
+    with pytest.raises(ValueError, match="a stored ledger|buffer|size|shape|broadcast"):
+        unpack(packed)
+    with pytest.raises(ValueError, match="a stored ledger|buffer|size"):
+        stored_rows_of(packed[place])
 
 
 def test_the_id_of_a_signal_holds_still() -> None:

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import groupby, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -57,11 +59,12 @@ def found_in(
 
 def found_of(changes: Iterable[Changes], *, of: npt.NDArray[np.bool_]) -> Iterator[Found]:
     """The same, one by one, of the customers in the mask `of`."""
+    every = bool(of.all())
+    wanted = of.tolist()
     for change in changes:
-        columns = (change.customer.tolist(), change.old, change.new, change.score, change.reasons)
-        for index, old, new, score, reasons in zip(*columns, strict=True):
-            if of[index]:
-                yield Found(index, change.aspect, old, new, score, None, reasons)
+        columns = (change.customer.tolist(), repeat(change.aspect), change.old, change.new, change.score, repeat(None))
+        found = map(Found, *columns, change.reasons)
+        yield from found if every else (one for one in found if wanted[one.customer])
 
 
 def change_rows(
@@ -75,13 +78,13 @@ def change_rows(
 ) -> list[ChangeRow]:
     """By customer, each one's in the order given. `ids`, `sequences` (of the last change so far) and `cause_of` are
     by the customer's index; `at`: when it takes effect; `named`: the numbers of the rulebook and its cuts."""
-    last = list(sequences)
     rows: list[ChangeRow] = []
-    for index, aspect, old, new, score, merged, reasons in sorted(found, key=lambda change: change.customer):
-        last[index] += 1
-        cause = cause_of(index)
-        rows.append(
-            (ids[index], last[index], shard_of(ids[index]), aspect, old, new, score, merged, at, *named,
-             cause.kind, cause.interaction, cause.source_id, reasons, cause.quiet)
-        )  # fmt: skip
+    for index, several in groupby(sorted(found, key=itemgetter(0)), itemgetter(0)):
+        id_, sequence = ids[index], sequences[index]
+        shard, cause = shard_of(id_), cause_of(index)
+        for number, (_, aspect, old, new, score, merged, reasons) in enumerate(several, start=sequence + 1):
+            rows.append(
+                (id_, number, shard, aspect, old, new, score, merged, at, *named,
+                 cause.kind, cause.interaction, cause.source_id, reasons, cause.quiet)
+            )  # fmt: skip
     return rows

@@ -138,5 +138,6 @@ def listed(
     """What the row of facets of the customer at `index` should say."""
     held, today = refolded.attributes[index], rulebook.days.day_of(row["classified_at"])
     rows = ledger.unpack([refolded.ledgers[index]])
-    measures = measures_of(rows, after.result[index : index + 1], [held], rulebook, today)
-    return facets_of(after.result[index], held, rulebook, today), measures
+    result = after.result[index : index + 1]
+    [facets] = facets_of(result, [held], rulebook, today)
+    return facets, measures_of(rows, result, [held], rulebook, today)

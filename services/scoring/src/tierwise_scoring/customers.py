@@ -114,7 +114,7 @@ def _customers(wanted: list[int], found: dict[int, asyncpg.Record]) -> Customers
 @dataclass(frozen=True, slots=True)
 class Written:
     """Customers as the batch leaves them, one element each. `attributes[i]`: None where they stay as they are.
-    `first_seen` and `last_seen`: None where nothing is to be added. `facets[i]`: None where they stay."""
+    `first_seen` and `last_seen`: None where nothing is to be added. `facets`: by index, of whom they do not stay."""
 
     ids: list[int]
     born: npt.NDArray[np.bool_]
@@ -125,7 +125,7 @@ class Written:
     first_seen: list[datetime | None]
     last_seen: list[datetime | None]
     stage_moved: npt.NDArray[np.bool_]
-    facets: list[Facets | None]
+    facets: dict[int, Facets]
     measures: Measures
     now: datetime
     today: date
@@ -155,8 +155,7 @@ async def write_customers(tx: asyncpg.Connection, written: Written) -> None:
                 written.today,
                 *written.named,
             )
-    facets = {place: one for place, one in enumerate(written.facets) if one is not None}
-    await write_facets(tx, written.ids, facets, written.measures)
+    await write_facets(tx, written.ids, written.facets, written.measures)
 
 
 # One bytea cut with substring costs less than an array of them: no header and no copy for each element.

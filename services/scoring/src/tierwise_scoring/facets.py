@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tierwise.db.facets import INTEREST, NAMED, TAG, TEXTS, UNKNOWN, Value, bits_of, numbers_in, numbers_of
-from tierwise.domain.attribute_values.age import AGE_GROUP, BIRTH_YEAR, aged
+from tierwise.domain.attribute_values.age import AGE_GROUP, BIRTH_YEAR, group_of_year, is_birth_year
 from tierwise.domain.attributes import Attributes, value_of
+from tierwise.domain.calendar import date_of
 from tierwise.domain.name_words import words_held
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.book import FIRST_TOUCH, LAST_TOUCH
@@ -58,17 +59,27 @@ class Facets(NamedTuple):
     last_touch: str | None
 
 
-def facets_of(result: np.void, held: Attributes, rulebook: Rulebook, today: int) -> Facets:
-    """`today`: the business day that the customer was classified on."""
-    shown = _attributes(held, today) if held else _NOTHING
-    return Facets(
-        rulebook.tier_names[result["tier"]],
-        rulebook.level_names[result["level"]],
-        rulebook.stage_names[result["stage"]],
-        _tags(result["tags"].tobytes(), rulebook),
-        words_held(held) if held else (),
-        **shown,
-    )
+def facets_of(result: npt.NDArray[np.void], held: Sequence[Attributes], rulebook: Rulebook, today: int) -> list[Facets]:
+    """Of customers with these results and attributes. `today`: the business day that they were classified on."""
+    width = result.dtype["tags"].itemsize
+    codes = result["tags"].tobytes()
+    named = (
+        [names[code] for code in result[column].tolist()]
+        for column, names in (
+            ("tier", rulebook.tier_names), ("level", rulebook.level_names), ("stage", rulebook.stage_names)
+        )
+    )  # fmt: skip
+    year = date_of(today).year
+    return [
+        Facets(
+            tier,
+            level,
+            stage,
+            _tags(codes[place * width : (place + 1) * width], rulebook),
+            *(_shown(one, year) if one else _NOTHING),
+        )
+        for place, (tier, level, stage, one) in enumerate(zip(*named, held, strict=True))
+    ]
 
 
 @lru_cache(maxsize=4_096)  # many customers have the same
@@ -78,14 +89,16 @@ def _tags(codes: bytes, rulebook: Rulebook) -> tuple[str, ...]:
     return tuple(sorted(f"{family}.{name}:{value}" for family, name, value in tags_of(result, rulebook)))
 
 
-_NOTHING: Final[dict[str, str | None]] = dict.fromkeys(ATTRIBUTES)
+_NAMES: Final = tuple(ATTRIBUTES.values())
+_AGE_GROUP_AT: Final = 1 + _NAMES.index(AGE_GROUP)
+_NOTHING: Final = ((), *(None for _ in ATTRIBUTES))
 
 
-def _attributes(held: Attributes, today: int) -> dict[str, str | None]:
-    shown = {column: _short(value_of(held, name)) for column, name in ATTRIBUTES.items()}
-    if (born := value_of(held, BIRTH_YEAR)) is not None:
-        columns = {BIRTH_YEAR: np.array([born], object), AGE_GROUP: np.array([shown["age_group"]], object)}
-        shown["age_group"] = aged(columns, today)[AGE_GROUP][0]
+def _shown(held: Attributes, year: int) -> list[Any]:
+    """Words and attributes, in the order of Facets."""
+    shown = [words_held(held), *(_short(value_of(held, name)) if name in held else None for name in _NAMES)]
+    if BIRTH_YEAR in held and is_birth_year(born := value_of(held, BIRTH_YEAR)):
+        shown[_AGE_GROUP_AT] = group_of_year(born, year)
     return shown
 
 
@@ -116,7 +129,8 @@ async def write_facets(
     if facets:
         places = sorted(facets)
         written = [facets[place] for place in places]
-        texts = [[numbers.get((name, getattr(one, name)), UNKNOWN) for one in written] for name in _COLUMNS]
+        columns = dict(zip(Facets._fields, zip(*written, strict=True), strict=True))
+        texts = [_numbered(name, columns[name], numbers) for name in _COLUMNS]
         ids_of = [ids[place] for place in places]
         words = [",".join(map(str, one.words)) for one in written]
         tags = _tag_bits(written, numbers)
@@ -124,6 +138,11 @@ async def write_facets(
     others = [place for place in range(len(ids)) if place not in facets]
     if others:
         await tx.execute(_UPDATE, [ids[place] for place in others], *measures.arrays(others, numbers))
+
+
+def _numbered(name: str, column: Sequence[str | None], numbers: Mapping[Value, int]) -> list[int]:
+    number = {value: UNKNOWN if value is None else numbers.get((name, value), UNKNOWN) for value in set(column)}
+    return [number[value] for value in column]
 
 
 _COLUMNS: Final = [name for name in Facets._fields if name not in ("tags", "words")]

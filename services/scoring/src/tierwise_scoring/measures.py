@@ -1,5 +1,6 @@
 """Measures: what of a customer may change with every interaction, for sorting, ranges and sums."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -88,10 +89,11 @@ def _interests(ledgers: Ledgers, held: Sequence[Attributes], rulebook: Rulebook)
     """All of them that can be asked for, in the alphabet's order."""
     names = {signal: name for name, signal in dict(rulebook.interest_ids).items()}
     rows = ledgers.where(np.isin(ledgers.signal, np.fromiter(names, np.int64)))
-    found: list[set[str]] = [set() for _ in range(ledgers.customers)]
+    found: defaultdict[int, set[str]] = defaultdict(set)
     for customer, signal in zip(rows.customer.tolist(), rows.signal.tolist(), strict=True):
         found[customer].add(names[signal])
     if rulebook.interests_by_hash:
-        for one, attributes in zip(found, held, strict=True):
-            one.update(value_of(attributes, INTEREST_NAMES) or ())
-    return [sorted(name for name in one if name.isprintable()) for one in found]
+        for customer, attributes in enumerate(held):
+            if INTEREST_NAMES in attributes:
+                found[customer].update(value_of(attributes, INTEREST_NAMES) or ())
+    return [sorted(filter(str.isprintable, found[one])) if one in found else [] for one in range(ledgers.customers)]

@@ -5,21 +5,18 @@ Changes are CloudEvents 1.0 in the binary mode of its Kafka protocol binding: at
 
 from collections.abc import Sequence
 
-import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.outbox import SHARDS, STORED_CHANGE
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain.change import StoredChange, event_id, published, rfc3339
+from tierwise.domain.change import StoredChange, encoded, event_id, rfc3339
 from tierwise.domain.customer_id import public_id
 from tierwise.publishing.kinds import kind_of
 from tierwise.security.personal import Vault
 from tierwise.stream import topics
 from tierwise.stream.port import Outgoing
 from tierwise_scoring.relay import Window
-
-_encode = msgspec.json.Encoder().encode
 
 
 class ChangesOutbox:
@@ -50,7 +47,7 @@ class ChangesOutbox:
         loud = [StoredChange(*row[2:]) for row in rows if not row["quiet"]]  # selected in the order of its fields
         named = {change.rulebook_id for change in loud}
         rulebooks = {number: await self._rulebooks.get(connection, number) for number in named}
-        records = [_event(change, _encode(published(change, rulebooks[change.rulebook_id]))) for change in loud]
+        records = [_event(change, encoded(change, rulebooks[change.rulebook_id])) for change in loud]
         return records, rows[-1]["id"] if rows else None
 
 

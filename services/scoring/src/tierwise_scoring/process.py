@@ -22,7 +22,7 @@ from tierwise.db.bodies import pack_body
 from tierwise.db.engine import driver_connection
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
-from tierwise.domain.classify import Classifications, attribute_columns, classify
+from tierwise.domain.classify import OVERRIDES, Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
 from tierwise.domain.override import is_override, next_expiry
@@ -247,6 +247,8 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
     chosen = live.tolist()
     today = rulebook.days.day_of(work.now)
     held = [folded.attributes[index] for index in chosen]
+    refaceted = np.flatnonzero(moved[live]).tolist()
+    facets = facets_of(result[live[refaceted]], [held[place] for place in refaceted], rulebook, today)
     return Written(
         ids=[customers.ids[index] for index in chosen],
         born=customers.born[live],
@@ -262,10 +264,7 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
         first_seen=[folded.first_seen[index] for index in chosen],
         last_seen=[folded.last_seen[index] for index in chosen],
         stage_moved=stage_moved[live],
-        facets=[
-            facets_of(result[index], one, rulebook, today) if moved[index] else None
-            for index, one in zip(chosen, held, strict=True)
-        ],
+        facets=dict(zip(refaceted, facets, strict=True)),
         measures=measures_of(folded.ledgers.only(live), result[live], held, rulebook, today),
         now=work.now,
         today=date_of(today),
@@ -278,7 +277,7 @@ def _due(work: _Work, folded: Folded, columns: Mapping[str, Column], after: Clas
     rulebook = work.scoring.rules.rulebook
     day = next_review(folded.ledgers, columns, after.result, rulebook.days.day_of(work.now), rulebook)
     day[~work.live] = NEVER
-    expiries = [next_expiry(held, work.now) for held in folded.attributes]
+    expiries = [next_expiry(given, work.now) for given in columns[OVERRIDES].tolist()]
     return due_at(work.resolution.customers.ids, day, expiries, rulebook)
 
 

@@ -13,7 +13,7 @@ from tierwise.db.rulebooks import InForce
 from tierwise.domain import attributes, ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import Bools, Results, differences
-from tierwise.domain.classify import Classifications, attribute_columns, classify
+from tierwise.domain.classify import OVERRIDES, Classifications, attribute_columns, classify
 from tierwise.domain.override import next_expiry
 from tierwise.domain.review import next_review
 from tierwise.domain.rulebook import Rulebook
@@ -102,7 +102,7 @@ def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[
     columns = attribute_columns(held, rulebook)
     after = classify(ledgers, columns, now, rulebook)
     day = next_review(ledgers, columns, after.result, rulebook.days.day_of(now), rulebook)
-    expiries = [next_expiry(one, now) if one else None for one in held]
+    expiries = [next_expiry(given, now) for given in columns[OVERRIDES].tolist()]
     return after, due_at(standing.ids, day, expiries, rulebook)
 
 
@@ -119,14 +119,11 @@ async def _write_facets(
         return []
     chosen: list[int] = written.tolist()
     held = [attributes.unpack(standing.attributes[index]) for index in chosen]
-    facets = {
-        place: facets_of(done.result[index], held[place], rulebook, today)
-        for place, index in enumerate(chosen)
-        if relisted[index]
-    }
+    places = np.flatnonzero(relisted[written]).tolist()
+    facets = facets_of(done.result[written[places]], [held[place] for place in places], rulebook, today)
     ledgers = ledger.unpack([standing.ledgers[index] for index in chosen])
     measures = measures_of(ledgers, done.result[written], held, rulebook, today)
-    await write_facets(tx, [standing.ids[index] for index in chosen], facets, measures)
+    await write_facets(tx, [standing.ids[index] for index in chosen], dict(zip(places, facets, strict=True)), measures)
     return chosen
 
 

@@ -75,18 +75,20 @@ async def claim_keys(tx: asyncpg.Connection, interactions: Sequence[Interaction]
         if first.setdefault(key, index) != index:
             repeats.append(index)
     keys = sorted(first)  # in one order everywhere, so that two workers never wait for each other
-    rows = await tx.fetch(
-        "INSERT INTO interaction_keys (key, day, content) SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) "
-        "ON CONFLICT DO NOTHING RETURNING key",
+    rows = await tx.fetch(  # what is known, since mostly nothing is
+        """WITH new AS MATERIALIZED (SELECT * FROM unnest($1::uuid[], $2::int[], $3::int[]) AS new (key, day, content)),
+                added AS (INSERT INTO interaction_keys (key, day, content) SELECT * FROM new
+                          ON CONFLICT DO NOTHING RETURNING key)
+           SELECT key FROM new EXCEPT ALL SELECT key FROM added""",
         keys,
         [int(interactions[first[key]].time.timestamp()) // 86_400 for key in keys],
         [contents[first[key]] for key in keys],
     )
-    fresh = {row[0] for row in rows}
-    repeats += [index for key, index in first.items() if key not in fresh]
+    known = {row[0] for row in rows}
+    repeats += [first[key] for key in known]
     held = await _held_contents(tx, {keys_of[index] for index in repeats})
     conflicting = [index for index in sorted(repeats) if held.get(keys_of[index], contents[index]) != contents[index]]
-    return Claimed({key: index for key, index in first.items() if key in fresh}, conflicting)
+    return Claimed({key: index for key, index in first.items() if key not in known}, conflicting)
 
 
 async def _held_contents(tx: asyncpg.Connection, keys: Collection[bytes]) -> dict[bytes, int]:

@@ -31,6 +31,8 @@ _UNPACK = struct.Struct("<Hi").iter_unpack  # of one _REASON: for a few, faster 
 _NO_PART = 0xFFFF
 _POINTS_MAX = 2**31 - 1
 
+_encode = msgspec.json.Encoder().encode
+
 Bools = npt.NDArray[np.bool_]
 Results = npt.NDArray[np.void]
 
@@ -191,6 +193,11 @@ def _rule_reasons(aspect: str, packed: bytes, rulebook: Rulebook) -> list[dict[s
     return rule_reasons(packed, list(zip(tag.values, tag.conditions, strict=True)), rulebook) if tag else []
 
 
+@lru_cache(maxsize=32_768)
+def _encoded_reasons(aspect: str, packed: bytes, rulebook: Rulebook) -> msgspec.Raw:
+    return msgspec.Raw(_encode(reasons_of(aspect, packed, rulebook)))
+
+
 class StoredChange(msgspec.Struct, frozen=True):
     """A row of the table `changes`. `score`: tenths; `source`: the name of the source."""
 
@@ -223,8 +230,17 @@ def event_id_of(customer_id: int, sequence: int) -> str:
 _OTHERS = {MERGE: "merged", SPLIT: "split"}
 
 
+def encoded(change: StoredChange, rulebook: Rulebook) -> bytes:
+    """What is `published`, as JSON."""
+    return _encode(_published(change, rulebook, _encoded_reasons(change.aspect, change.reasons, rulebook)))
+
+
 def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
     """The JSON data of the event that subscribers get, and that the profile API lists."""
+    return _published(change, rulebook, reasons_of(change.aspect, change.reasons, rulebook))
+
+
+def _published(change: StoredChange, rulebook: Rulebook, reasons: object) -> dict[str, Any]:
     cause = {"kind": change.cause, "interaction": change.interaction, "source": change.source}
     cause = {name: value for name, value in cause.items() if value is not None}
     head = {"customer_id": public_id(change.customer_id), "sequence": change.sequence}
@@ -241,7 +257,7 @@ def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
         "rulebook": rulebook.version,
         "cuts": change.cuts,
         "cause": cause,
-        "reasons": reasons_of(change.aspect, change.reasons, rulebook),
+        "reasons": reasons,
     }
 
 

@@ -83,15 +83,11 @@ def attribute_columns(customers: Sequence[Attributes], rulebook: Rulebook) -> di
     given: defaultdict[str, list[Any]] = defaultdict(lambda: [None] * len(customers))
     names = frozenset((*rulebook.attributes, *age.needed(rulebook.attributes)))
     for index, held in enumerate(customers):
-        overridden = False
-        for name in held:
-            if name in names:
-                value = value_of(held, name)
-                if type(value) not in _NESTED:
-                    given[name][index] = value
-            elif name.startswith(override.PREFIX):
-                overridden = True
-        if overridden and (overrides := override.overrides_of(held)):
+        for name in names & held.keys():
+            value = value_of(held, name)
+            if type(value) not in _NESTED:
+                given[name][index] = value
+        if overrides := override.overrides_of(held):
             given[OVERRIDES][index] = overrides
     unknown = np.broadcast_to(np.array(None, object), len(customers))
     columns: dict[str, Column] = dict.fromkeys((*names, OVERRIDES), unknown)

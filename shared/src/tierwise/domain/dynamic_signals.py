@@ -14,8 +14,9 @@ from typing import Final
 import numpy as np
 
 from tierwise.domain.amount import is_currency
-from tierwise.domain.ledger import SIGNAL_BITS, Ledgers, empty, fold, run_starts, signal_id
+from tierwise.domain.ledger import SIGNAL_BITS, Ledgers, empty, fold, signal_id
 from tierwise.domain.rulebook.book import OTHER, interest_name
+from tierwise.domain.runs import run_starts
 
 UNCONVERTED: Final = 1 << (SIGNAL_BITS - 2)
 INTERESTS: Final = 1 << (SIGNAL_BITS - 1)

@@ -8,9 +8,10 @@ import numpy.typing as npt
 
 from tierwise.domain.attribute_values.age import aged
 from tierwise.domain.interaction import CHANNELS
-from tierwise.domain.ledger import Ints, Ledgers, run_sums, spans
+from tierwise.domain.ledger import Ints, Ledgers
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.domain.rulebook.evaluate import Column
+from tierwise.domain.runs import run_sums, spans
 
 _CHANNELS = np.array([*CHANNELS, None], object)
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tierwise.domain.history import History
-from tierwise.domain.ledger import Ints, run_sums, spans
 from tierwise.domain.rulebook.book import FADING_BITS, LOOK_BACK_DAYS, Points, PointsTable, Rulebook
 from tierwise.domain.rulebook.evaluate import truth
+from tierwise.domain.runs import Ints, run_sums, spans
 
 _LOOK_BACK = (1, 8, 30, LOOK_BACK_DAYS + 1)  # in strides: most are decided within a week
 TODAY = np.zeros(1, np.int64)

@@ -85,9 +85,11 @@ def apply(
                     result[field][index, column] = code
 
 
-def next_expiry(held: Attributes, now: datetime) -> datetime | None:
-    """When the first of the overrides that hold ends."""
-    ends = [override.expires for override in overrides_of(held).values() if override.holds(now)]
+def next_expiry(given: Overrides | None, now: datetime) -> datetime | None:
+    """When the first of the overrides that hold ends. None: there is none."""
+    if given is None:
+        return None
+    ends = [override.expires for override in given.values() if override.holds(now)]
     return min((end for end in ends if end is not None), default=None)
 
 

@@ -8,12 +8,11 @@ from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-import msgspec
 import structlog
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.outbox import CHANNEL, POLL_RUNNING_S, POLL_S
-from tierwise.domain.change import published
+from tierwise.domain.change import encoded
 from tierwise.opening import AWAY
 from tierwise.problem import Unavailable
 from tierwise_profile_api.backend import Backend
@@ -27,13 +26,11 @@ log = structlog.get_logger("tierwise.live")
 _RETRY_S: Final = 1.0
 _LINGER_S: Final = 10.0  # without listeners: a page that is loaded again finds the feed running
 
-_encode = msgspec.json.Encoder().encode
-
 
 async def frame_of(row: Row, position: Position, source: Backend) -> bytes:
     """The event of a row. Raises Unavailable."""
     change = backlog.change_of(row)
-    data = _encode(published(change, await source.rulebook(change.rulebook_id)))
+    data = encoded(change, await source.rulebook(change.rulebook_id))
     return b"id: %s\ndata: %s\n\n" % (str(position).encode(), data)
 
 

@@ -6,6 +6,7 @@ day and month of birth are personal data and are not asked for. Groups: young fr
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
@@ -20,8 +21,10 @@ AGE: Final = "age"
 AGE_GROUP: Final = "age_group"
 
 GROUPS: Final = ("young", "middle", "senior")
-_FROM: Final = np.array([14, 36, 60])
-_NAMES: Final = np.array([None, *GROUPS], object)
+_STARTS: Final = (14, 36, 60)
+_FROM: Final = np.array(_STARTS)
+_GROUP_FROM: Final = (None, *GROUPS)
+_NAMES: Final = np.array(_GROUP_FROM, object)
 
 _YEARS: Final = range(1900, 2150)
 _AGES: Final = range(121)
@@ -79,6 +82,15 @@ def aged(columns: Mapping[str, Column], today: int) -> dict[str, Column]:
     return found
 
 
+def group_of_year(born: int, year: int) -> str | None:
+    """The age group in `year` of one who was born in the year `born`, as `aged` tells it of many; None below all."""
+    return _GROUP_FROM[bisect_right(_STARTS, year - born)]
+
+
+def is_birth_year(value: Any) -> bool:
+    return type(value) is int and value in _YEARS
+
+
 def next_change(columns: Mapping[str, Column], today: int, never: int) -> npt.NDArray[np.int64] | None:
     """The business day, after `today`, on which each customer's age (or only its group, where no rule asks for the
     age) next changes; `never` where it does not. None: nobody's does."""
@@ -100,5 +112,5 @@ def _born(columns: Mapping[str, Column]) -> npt.NDArray[np.int64] | None:
     column = columns.get(BIRTH_YEAR)
     if column is None:
         return None
-    years = [year if type(year) is int and year in _YEARS else 0 for year in column.tolist()]
+    years = [year if is_birth_year(year) else 0 for year in column.tolist()]
     return np.array(years, np.int64) if any(years) else None
