@@ -287,6 +287,7 @@ async def test_an_import_without_a_name_has_that_of_its_file_and_date(
         (("--undo", "january", "orders.csv"), "takes no FILE"),
         (("orders.csv", "--source", "s", "--batch", "a", "--replace", "b"), "names the batch already"),
         (("orders.csv",), "whose data is it?"),
+        (("orders.csv", "--source", "profile-api"), "name: profile-api stands for what people write back"),
         (("orders.csv", "--source", "s", "--batch", "x" * 129), "1 to 128 characters"),
     ],
 )

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import jsonschema_rs
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -16,9 +17,11 @@ from tests.support.product import Product, history, page_view, purchase
 from tests.support.scoring import score, scored, views
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import batches, changes, customers, dead_letters, identifiers, interaction_keys, interactions
+from tierwise.domain.customer_id import public_id
 from tierwise.domain.interaction import Interaction, content_of, encode, strongest
 from tierwise.domain.retraction import Retraction
 from tierwise.domain.retraction import encode as encode_retraction
+from tierwise.publishing.schemas import SCHEMAS
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.stream import topics
@@ -103,14 +106,17 @@ async def test_who_is_only_known_from_the_import_goes_with_it_and_everyone_is_to
     for table in (customers, identifiers, interactions, interaction_keys):
         assert await product.count(table) == 0, table.name
     told = await aspects_of(product, before.id)
-    arrived = [one for one in told if one[1] is None]
-    assert [(aspect, new, None, "import") for aspect, _, new, *_ in arrived] == [
-        one[:4] for one in told[len(arrived) :]
-    ]
+    arrived = [one for one in told if one[1] is None and one[2] is not None]
+    left = told[len(arrived) : -1]
+    assert [(aspect, new, None, "import", True) for aspect, _, new, *_ in arrived] == left  # in the history alone
+    assert told[-1] == ("erase", None, None, "import", False)
     await product.relay()
-    (first, second) = await product.published(topics.LIFECYCLE_CHANGES)
-    assert (second[1]["from"], second[1]["to"]) == (first[1]["to"], None)
-    assert second[1]["cause"] == {"kind": "import"}
+    [(headers, event)] = await product.published(topics.ERASURES)
+    jsonschema_rs.validate(dict(SCHEMAS[headers["ce_type"]]), event)
+    assert (event["customer_id"], event["sequence"]) == (public_id(before.id), len(told))
+    assert event["by"] == {"kind": "import"}
+    for topic in (topics.TIER_CHANGES, topics.INTENT_CHANGES, topics.LIFECYCLE_CHANGES, topics.TAG_CHANGES):
+        assert all(change["to"] is not None for _, change in await product.published(topic))
     await product.append(purchase(2, "10.00"))
     await product.score()
     assert (await product.view("user_id", "u1"))["interactions"] == 1

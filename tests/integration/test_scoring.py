@@ -21,6 +21,8 @@ from tierwise.stream.open import open_stream
 from tierwise.stream.port import Outgoing, PositionLost, Reader, Slice
 from tierwise_scoring.batch import decode_slices
 from tierwise_scoring.positions import LogReplaced
+from tierwise_scoring.service import Ended, lasting, work_until_cancelled
+from tierwise_scoring.turns import Turn
 from tierwise_scoring.worker import GROUP
 
 
@@ -264,7 +266,7 @@ async def test_what_is_read_anew_is_not_dropped_with_a_batch_that_is_refused_mea
     reader = await product.stream.reader(topics.INTERACTIONS, group=GROUP, assigned=one._assigned, revoked=one._revoked)
     (part,) = await read_some(reader)
     elsewhere = decode_slices([dataclasses.replace(part, position=7)])
-    one._committing = asyncio.create_task(one._commit(elsewhere, one._epoch))
+    one._committing.append(asyncio.create_task(one._commit(elsewhere, one._epoch, Turn())))
     one._rewinding = True
     await one._step(reader)
     await one._committed()
@@ -317,3 +319,16 @@ async def test_personal_data_is_sealed_at_rest(product: Product) -> None:
                 stored = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
                 assert not any(secret.encode() in stored for secret in secrets), table
     assert (await product.view("phone", "+8613812345678"))["attributes"] == {"name": "王秘密", "region": "CN-31"}
+
+
+async def test_a_worker_that_is_cancelled_from_inside_ends_the_service_instead_of_ending_unseen(
+    product: Product,
+) -> None:
+    one = worker(product.engine, product.stream, product.vault, product.settings)
+    guarded = asyncio.create_task(lasting(work_until_cancelled(one, reset=False)))
+    while one.reader is None:  # noqa: ASYNC110  (it has no event for it)
+        await asyncio.sleep(0.01)
+    [inner] = [task for task in asyncio.all_tasks() if "Worker.run" in repr(task.get_coro())]
+    inner.cancel()
+    with pytest.raises(Ended, match="work_until_cancelled"):
+        await guarded

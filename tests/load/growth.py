@@ -107,8 +107,9 @@ async def _room(engine: AsyncEngine) -> AsyncIterator[Result]:
     """Tables with their indexes, for each customer and for each stored interaction."""
     async with engine.connect() as connection:
         rows = await connection.execute(
-            text("""SELECT relname, pg_total_relation_size(oid) AS bytes FROM pg_class
-                    WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace""")
+            text("""SELECT coalesce(pg_partition_root(oid), oid)::regclass::text AS name,
+                           sum(pg_total_relation_size(oid))::bigint AS bytes
+                    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace GROUP BY 1""")
         )
         bytes_of = dict(map(tuple, rows))
         customers = (await connection.execute(text("SELECT count(*) FROM customers"))).scalar_one()

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tierwise.db import tables
 from tierwise.db.bodies import pack_body
 from tierwise.db.engine import driver_connection
+from tierwise.db.months import add_months, day_of
 from tierwise.domain import attributes, ledger
 from tierwise.domain.change import differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
@@ -77,6 +78,7 @@ async def store_customer(
     source_id = await _source(connection)
     await connection.execute(insert(tables.changes), [{"source_id": source_id, **change} for change in changes])
     await _store_identifiers(connection, vault, merged_into or number, interactions)
+    await add_months(await driver_connection(connection), {day_of(one.time) for one in interactions})
     await connection.execute(
         insert(tables.interactions), [_interaction(number, one, source_id, vault) for one in interactions]
     )

@@ -204,9 +204,9 @@ def test_a_ledger_with_bytes_too_many_or_too_few_is_refused(rows: list[Row], man
     packed = pack(folded(rows), 1)
     place = rows[0][0]
     packed[place] = packed[place] + bytes(many) if more else packed[place][: -min(many, len(packed[place]) - 9)]
-    with pytest.raises(ValueError, match="a stored ledger|buffer|size|shape|broadcast"):
+    with pytest.raises(ValueError, match=r"a stored ledger|buffer|size|shape|broadcast"):
         unpack(packed)
-    with pytest.raises(ValueError, match="a stored ledger|buffer|size"):
+    with pytest.raises(ValueError, match=r"a stored ledger|buffer|size"):
         stored_rows_of(packed[place])
 
 

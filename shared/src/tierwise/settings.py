@@ -72,6 +72,12 @@ class Settings(BaseSettings):
         default=None, ge=1, description="Older interactions are rejected, their keys forgotten; unset: for ever"
     )
 
+    interactions_retention_days: int | None = Field(
+        default=None,
+        ge=31,
+        description="Interactions older than that are kept as sums, in whole months; unset: each of them for ever",
+    )
+
     scoring_port: int = Field(
         default=8003, ge=0, le=65535, description="Health and metrics of a scoring worker; 0: any"
     )

@@ -133,6 +133,9 @@ class WhyChange(Why):
 
 class Timeline(Page):
     items: list[TimelineItem]
+    retained_since: AwareDatetime | None = Field(
+        description="What the customer did before is kept as sums, and not listed; null: all of it is listed."
+    )
 
 
 class Changes(Page):

@@ -12,7 +12,7 @@ from tierwise.problem import Problem
 from tierwise.security.keys import Reader
 from tierwise_profile_api.backend import Backend
 from tierwise_profile_api.filters import Filters
-from tierwise_profile_api.past import HistoryTooLong, read_past, read_states
+from tierwise_profile_api.past import HistoryTooLong, OnlySums, read_past, read_states
 from tierwise_profile_api.view import past_view
 
 PAGE: Final = 20
@@ -71,9 +71,9 @@ def as_they_stood(
     async def shown(number: int) -> dict[str, Any] | None:
         try:
             past = await read_past(source, number, time)
-        except HistoryTooLong as error:
+            states = [] if past is None else await read_states(source, past, [time], current=current)
+        except (HistoryTooLong, OnlySums) as error:
             return {"customer_id": public_id(number), "as_of": rfc3339(time), "problem": error.members()}
-        states = [] if past is None else await read_states(source, past, [time], current=current)
         if past is None or not states:
             return None
         state, rulebook = states[0]

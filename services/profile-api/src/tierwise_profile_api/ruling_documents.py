@@ -91,6 +91,16 @@ _EXAMPLES: Final[dict[type, dict[str, Any]]] = {
 }
 
 
+_KEPT_WHOLE: Final = {
+    "kept_whole_before": {
+        "type": "string",
+        "format": "date-time",
+        "description": "Where only the sums are kept of what happened before, they cannot be taken apart: all of them "
+        "stay with the identifier with which they began.",
+    }
+}
+
+
 def ruling(form: type, *statuses: int, of_customer: bool) -> dict[str, Any]:
     """For a route that appends a ruling: its status, answers and body."""
     entry: dict[str, Any] = {"id": {"type": "string", "description": "The entry's, as /v1/rulings has it."}}
@@ -98,7 +108,7 @@ def ruling(form: type, *statuses: int, of_customer: bool) -> dict[str, Any]:
     if of_customer:
         entry["customer_id"] = {"type": "string", "description": "Whom it is said of."}
         example["customer_id"] = "c_e2rp2eapcnax1"
-    schema = {"type": "object", "title": "Ruling", "required": list(entry), "properties": entry}
+    schema = {"type": "object", "title": "Ruling", "required": list(entry), "properties": entry | _KEPT_WHOLE}
     answer = {
         "description": "The log has it; it is carried out within moments.",
         "content": {"application/json": {"schema": schema, "example": example}},

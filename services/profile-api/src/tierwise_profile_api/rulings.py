@@ -7,7 +7,7 @@ from fastapi import Request, Response
 
 from tierwise.domain.customer_id import internal_id, public_id
 from tierwise.domain.identifier import InvalidIdentifier, normalise
-from tierwise.domain.ruling import IDENTIFIERS_MAX, Kind, Named, Ruling, encode
+from tierwise.domain.ruling import BLOCK, IDENTIFIERS_MAX, SPLIT, Kind, Named, Ruling, encode
 from tierwise.domain.source import BACKEND
 from tierwise.problem import Problem
 from tierwise.security.keys import Reader
@@ -55,7 +55,8 @@ async def rule(
         customer_id=customer_id,
     )
     await appended(backend_of(request), Outgoing(identifiers[0], encode(ruling)))
-    return accepted(ruling.id, customer_id)
+    kept = await backend_of(request).reads.row(queries.KEPT_WHOLE, identifiers) if kind in (SPLIT, BLOCK) else None
+    return accepted(ruling.id, customer_id, kept_whole_before=None if kept is None else kept[0])
 
 
 async def held_by(source: Backend, customer: int) -> list[bytes]:

@@ -84,7 +84,7 @@ class CarryingOut:
         persons = persons.with_ids(await new_customer_ids(tx, len(persons.fresh)))
         present = set(persons.owner.values())
         changed = touched(group, persons) | await hold_identifiers(tx, live, group, persons)
-        await store_under(tx, stored_under(group, persons))
+        await store_under(tx, stored_under(group, persons), rules.rulebook.fold_version)
         await add_customers(tx, sorted(present - group.person.keys()), rules.in_force.named, now)
         await set_persons(tx, {id_: into for id_ in group.person if (into := persons.into(id_)) is not None})
         source_ids = await store.source_ids(tx, {BY_HAND})

@@ -5,8 +5,8 @@ order or batches in which interactions came, nor when somebody was last reviewed
 is made of the hashes of its parts; those of all customers are added up, which needs no order and no memory.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from hashlib import blake2b
@@ -26,6 +26,7 @@ from tierwise.domain.change import rfc3339
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.rulebook import Rulebook
+from tierwise.folding.checkpoints import Checkpoint, joined, read_checkpoints
 from tierwise.problem import Problem
 from tierwise.security.personal import Vault
 from tierwise.security.values import open_values
@@ -35,6 +36,7 @@ from tierwise_scoring.release import Rules, standing_of
 PARTS: Final = ("identifiers", "interactions", "ledgers", "attributes", "classification")
 
 _PAGE: Final = 1_000  # customers
+_ANY_VERSION: Final = 0  # of signals: what is in checkpoints was folded by those of its time
 _CHUNK: Final = 10_000  # interactions in memory at once
 _BYTES: Final = 32
 _MODULUS: Final = 1 << 8 * _BYTES
@@ -153,6 +155,9 @@ class Digesting:
             history.seen[index[row["id"]]] = (_microseconds(row["first_seen"]), _microseconds(row["last_seen"]))
         for loser, winner in await tx.fetch(_LOSERS, ids):
             index[loser] = index[winner]
+        for place, checkpoint in await _checkpoints(tx, index):
+            history.interactions[place].add(self._summed(checkpoint))
+            history.interactions[place].count += checkpoint.interactions - 1
         cursor = await tx.cursor(_INTERACTIONS, list(index))
         while rows := await cursor.fetch(_CHUNK):
             for row in rows:
@@ -167,6 +172,11 @@ class Digesting:
         named = sorted(known[hash_] for hash_ in row["identifiers"] if hash_ in known)
         said = (row["source"], row["id"], row["time"], row["channel"], row["type"], row["batch"])
         return _hash("interaction", _encode((*said, named, len(row["identifiers"]), *body)))
+
+    def _summed(self, one: Checkpoint) -> bytes:
+        known = _pack(self._plain(attributes.unpack(one.attributes)))
+        said = [one.interactions, _microseconds(one.first_seen), _microseconds(one.last_seen), len(one.identifiers)]
+        return _hash("checkpoint", _pack(said) + one.ledger + known)
 
     async def _states(
         self, connection: AsyncConnection, customers: Customers, history: _History, at: datetime, rules: Rules
@@ -193,6 +203,13 @@ class Digesting:
             for name, entry in held.items()
             if not name.startswith(name_words.PREFIX)  # hashes with this database's key, of names that are here
         }
+
+
+async def _checkpoints(tx: asyncpg.Connection, index: Mapping[int, int]) -> list[tuple[int, Checkpoint]]:
+    """Of each person one, by their place."""
+    held = await read_checkpoints(tx, index)
+    of_person = joined((replace(one, customer_id=index[one.customer_id]) for one in held), _ANY_VERSION)
+    return [(one.customer_id, one) for one in of_person]
 
 
 def _without_keyed(entry: Entry) -> tuple[Any, ...]:

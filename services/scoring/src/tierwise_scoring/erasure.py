@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from tierwise.domain.change import ERASE
+from tierwise.folding.checkpoints import delete_checkpoints
 from tierwise.security.personal import Vault
 from tierwise_scoring.activity import TAKEN, take_activity
 from tierwise_scoring.persons import Stored
@@ -17,7 +18,10 @@ async def holders_of(tx: asyncpg.Connection, hashes: Sequence[bytes]) -> set[int
 
 
 async def delete_interactions(tx: asyncpg.Connection, erased: Sequence[Stored], vault: Vault) -> None:
-    """And the changes that they caused name them no more."""
+    """And the changes that they caused name them no more. Checkpoints go whole: activity keeps counting what was in
+    them, which names nobody."""
+    await delete_checkpoints(tx, [one.customer_id for one in erased if one.is_checkpoint])
+    erased = [one for one in erased if not one.is_checkpoint]
     if not erased:
         return
     rows = await tx.fetch(

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import asyncpg
 
+from tierwise.folding.checkpoints import move_checkpoints
 from tierwise_scoring.identifiers import NewIdentifier, add_identifiers
 from tierwise_scoring.persons import Group, Persons, Stored
 from tierwise_scoring.rulings import Mention, add_mentions
@@ -48,9 +49,11 @@ async def _mention(tx: asyncpg.Connection, group: Group, persons: Persons, known
     await add_mentions(tx, [Mention(*pair, *known[pair[0]]) for pair in sorted(mentioned)])
 
 
-async def store_under(tx: asyncpg.Connection, moved: Sequence[tuple[Stored, int]]) -> None:
-    """Interactions go to the ids beside them."""
-    if moved:
+async def store_under(tx: asyncpg.Connection, moving: Sequence[tuple[Stored, int]], fold_version: int) -> None:
+    """Interactions and checkpoints go to the ids beside them. `fold_version`: of the rulebook in force."""
+    summed = {one.customer_id: owner for one, owner in moving if one.is_checkpoint}
+    await move_checkpoints(tx, summed, fold_version)
+    if moved := [(one, owner) for one, owner in moving if not one.is_checkpoint]:
         await tx.execute(
             """UPDATE interactions AS held SET customer_id = new.owner
                FROM unnest($1::bigint[], $2::timestamptz[], $3::uuid[], $4::bigint[]) AS new (id, time, key, owner)

@@ -88,7 +88,7 @@ class Limiting:
         known = {row["hash"]: row for row in rows}
         tied: dict[tuple[bytes, str], set[bytes]] = {}
         for one in group.stored:
-            for other in one.tie:
+            for other in () if one.is_checkpoint else one.tie:  # of that it is not known what tied what
                 if other in known and (kind := known[other]["kind"]) in OF_ONE_PERSON:
                     for hash_ in one.tie:
                         tied.setdefault((hash_, kind), set()).add(other)

@@ -6,22 +6,25 @@ with is apart again, and a person who never had an id of their own gets a new on
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import asyncpg
 
 from tierwise.domain.source import BY_HAND
 from tierwise.domain.ties import Naming, components, is_erased, tie_of
+from tierwise.folding.checkpoints import read_checkpoints
 from tierwise_scoring.identifiers import find_identifiers
 from tierwise_scoring.rulings import read_rulings
 
+_NO_KEY = b""
 _CHUNK = 10_000  # interactions in memory at once beside what is kept of each
 
 
 class Stored(NamedTuple):
-    """A stored interaction. `customer_id`: as stored, so that of a merged customer for what came before the merge.
-    `left_out`: the identifiers that it names and does not tie."""
+    """A stored interaction, or a checkpoint, which is one that ties what its interactions tied and cannot be divided.
+    `customer_id`: as stored, so that of a merged customer for what came before the merge. `left_out`: the identifiers
+    that it names and does not tie."""
 
     customer_id: int
     time: datetime
@@ -29,6 +32,10 @@ class Stored(NamedTuple):
     received: datetime
     tie: tuple[bytes, ...]
     left_out: tuple[bytes, ...]
+
+    @property
+    def is_checkpoint(self) -> bool:
+        return self.key == _NO_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ async def _read(tx: asyncpg.Connection, ids: Collection[int]) -> Group:
         list(ids),
     )
     group = Group(dict(people), [], [])
+    await _read_checkpoints(tx, group)
     cursor = await tx.cursor(
         """SELECT held.customer_id, held.time, held.key, held.received, held.identifiers, held.links,
                   sources.name = $2 AS by_hand
@@ -107,6 +115,19 @@ async def _read(tx: asyncpg.Connection, ids: Collection[int]) -> Group:
             one = Stored(*at, tuple(tie), tuple(left_out))
             (group.erased if is_erased(naming, rulings) else group.stored).append(one)
     return group
+
+
+async def _read_checkpoints(tx: asyncpg.Connection, group: Group) -> None:
+    checkpoints = await read_checkpoints(tx, group.person)
+    rulings = await read_rulings(tx, {hash_ for one in checkpoints for hash_ in one.identifiers})
+    for one in checkpoints:
+        # What splits up to `ruled_at` said is done: to those it is as if a person had tied it.
+        naming = Naming(one.identifiers, True, True, one.ruled_at + timedelta(microseconds=1), one.received)
+        tie = tie_of(naming, rulings)
+        left_out = [hash_ for hash_ in naming.hashes if hash_ not in tie]
+        stored = Stored(one.customer_id, one.first_seen, _NO_KEY, one.received, tuple(tie), tuple(left_out))
+        erased = is_erased(naming._replace(time=one.first_seen), rulings)
+        (group.erased if erased else group.stored).append(stored)
 
 
 def persons_of(group: Group) -> Persons:

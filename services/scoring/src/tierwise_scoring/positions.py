@@ -1,13 +1,19 @@
 """Where scoring stands in each partition: read when partitions are assigned, and again when a batch was refused."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Final
+from zlib import crc32
 
+import asyncpg
 from sqlalchemy import bindparam, delete, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.tables import stream_positions
 from tierwise.stream.port import Partition, PositionError
+
+_LOCKS: Final = 0x706F73  # 'pos', the class of our advisory locks
 
 
 class LogReplaced(PositionError):  # noqa: N818
@@ -48,22 +54,41 @@ async def read_positions(engine: AsyncEngine, partitions: Sequence[Partition]) -
 
 
 async def end_former(engine: AsyncEngine, partitions: Sequence[Partition]) -> int:
-    """End the sessions that are moving these partitions, which are this worker's now: of one that hangs in its
-    transaction, and would keep their rows locked for as long. Returns how many. What they had not committed is done
+    """End the sessions that are processing these partitions, which are this worker's now: of one that hangs in its
+    transaction, and would keep what it has locked for as long. Returns how many. What they had not committed is done
     again; one that lives finds its connection gone."""
     async with engine.begin() as connection:
-        ended = await connection.execute(_END_FORMER, {"held": [_key(partition) for partition in partitions]})
+        ended = await connection.execute(
+            _END_FORMER, {"held": [_lock(partition) % (1 << 32) for partition in partitions]}
+        )
         return len(ended.all())
 
 
-# Whoever updates a row leaves his transaction's number in its xmax.
+# Whoever processes a batch holds the locks of `be_known`.
 _END_FORMER = text(
     """SELECT pg_terminate_backend(pid) FROM (
-           SELECT DISTINCT pg_locks.pid FROM stream_positions AS held
-           JOIN pg_locks ON locktype = 'transactionid' AND granted AND transactionid = held.xmax
+           SELECT DISTINCT pg_locks.pid FROM pg_locks
            JOIN pg_stat_activity AS session ON session.pid = pg_locks.pid AND session.usename = current_user
-           WHERE (held.cluster, held.topic_id, held.partition) IN :held) AS former"""
-).bindparams(bindparam("held", expanding=True))
+           WHERE locktype = 'advisory' AND granted AND objsubid = 2
+             AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+             AND classid = :class AND objid::bigint IN :held) AS former"""
+).bindparams(bindparam("class", _LOCKS), bindparam("held", expanding=True))
+
+
+async def be_known(tx: asyncpg.Connection, partitions: Iterable[Partition]) -> datetime:
+    """Hold a shared lock for each of them until the transaction ends, by which `end_former` finds it. Returns the
+    transaction's time."""
+    locks = [_lock(partition) for partition in partitions]
+    rows = await tx.fetch(
+        "SELECT now(), pg_advisory_xact_lock_shared($1, lock) FROM unnest($2::int[]) AS lock", _LOCKS, locks
+    )
+    now: datetime = rows[0][0]
+    return now
+
+
+def _lock(partition: Partition) -> int:
+    """32 bits, signed. Where two have the same, a session more is ended, which tries again."""
+    return crc32("/".join(map(str, _key(partition))).encode()) - (1 << 31)
 
 
 async def passed(connection: AsyncConnection, ends: Mapping[Partition, int]) -> bool:

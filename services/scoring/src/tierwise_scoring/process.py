@@ -1,7 +1,7 @@
 """Processing a batch: from interactions to classified customers, in one transaction.
 
-    positions -> taken back? -> duplicates -> rulings -> identity -> release -> fold -> classify
-              -> customers, changes, timeline
+    taken back? -> duplicates -> rulings -> identity -> release -> fold -> classify
+                -> positions -> customers, changes, timeline
 
 All of it happens or nothing does: the positions move with the effects, so that after a crash at any point the batch
 is read again and done once.
@@ -38,21 +38,24 @@ from tierwise_scoring.facets import facets_moved, facets_of
 from tierwise_scoring.identity import Resolution, resolve
 from tierwise_scoring.limit import crowded_among
 from tierwise_scoring.measures import measures_of
+from tierwise_scoring.positions import be_known
 from tierwise_scoring.release import Rules, bring_up
 from tierwise_scoring.reviews import Due, due_at, write_reviews
 from tierwise_scoring.rulings import Tied, add_mentions, mentions_of, tied
 from tierwise_scoring.segments import follow_segments
 from tierwise_scoring.stages import Stages
+from tierwise_scoring.turns import Turn
 
 
 @dataclass(frozen=True, slots=True)
 class Scoring:
     """What processing needs beside the batch. `source_ids`, `batch_ids`: by name, for every source and every import
-    in the batch. `stages`: told when each has ended."""
+    in the batch. `turn`: when this batch may write. `stages`: told when each has ended."""
 
     rules: Rules
     source_ids: dict[str, int]
     batch_ids: dict[str, int]
+    turn: Turn
     stages: Stages = field(default_factory=Stages)
 
 
@@ -101,12 +104,9 @@ class _Work:
 
 
 async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -> Outcome:
-    """`connection`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended."""
+    """`connection`: inside a transaction that the caller commits. Raises PositionTaken, IdentityContended, TurnLost."""
     tx, rules, stages = await driver_connection(connection), scoring.rules, scoring.stages
-    now = await store.move_positions(tx, batch.moves)
-    if batch.dead_letters:
-        await store.add_dead_letters(tx, batch.dead_letters, rules.vault)
-    stages.end("positions")
+    now = await be_known(tx, (move.partition for move in batch.moves))
     standing = await _not_retracted(tx, batch.interactions, scoring)
     fresh, conflicting = await store.claim_keys(tx, standing)
     stages.end("duplicates")
@@ -121,9 +121,11 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
     counted = len(batch_tied.interactions)
     outcome = replace(outcome, interactions=counted, erased=len(fresh) - counted)
     if not counted:
+        await _move(tx, batch, scoring)
         return outcome
 
     work = await _work(connection, batch_tied, now, scoring)
+    scoring.turn.locked()
     customers = work.resolution.customers
     held = (customers.ledgers, customers.attributes)
     folded = fold(work.interactions, work.owner, held, work.winner, rules.rulebook, rules.vault)
@@ -135,6 +137,7 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
     changes = _changes(work, after)
     stages.end("classify")
 
+    await _move(tx, batch, scoring)
     await write_merges(tx, work.resolution.merged)
     await write_customers(tx, _written(work, folded, after, changes))
     await write_reviews(tx, _due(work, folded, columns, after))
@@ -152,6 +155,16 @@ async def process(connection: AsyncConnection, batch: Batch, scoring: Scoring) -
         crowded=await crowded_among(tx, work.resolution.grown),
         changes=len(changes) + moved + work.released,
     )
+
+
+async def _move(tx: asyncpg.Connection, batch: Batch, scoring: Scoring) -> None:
+    """The positions, and with them what could not be used; before all else that is written."""
+    await scoring.turn.come()
+    scoring.stages.end("turn")
+    await store.move_positions(tx, batch.moves)
+    if batch.dead_letters:
+        await store.add_dead_letters(tx, batch.dead_letters, scoring.rules.vault)
+    scoring.stages.end("positions")
 
 
 async def _follow_segments(tx: asyncpg.Connection, work: _Work, changes: Sequence[ChangeRow]) -> int:

@@ -40,11 +40,13 @@ that were damaged. Neither did they do anything nor did time pass: as with a rel
 
 @dataclass(slots=True)
 class Report:
-    """Numbers of customers, but `interactions`. `different`: those that differ; `parts`: how many differ in
-    `table.part`. `differences`: the first DIFFERENCES_KEPT; `repaired` there says what would be, in a dry run."""
+    """Numbers of customers, but `interactions`, and of these `summed`: those in checkpoints, which are not folded
+    again. `different`: those that differ; `parts`: how many differ in `table.part`. `differences`: the first
+    DIFFERENCES_KEPT; `repaired` there says what would be, in a dry run."""
 
     customers: int = 0
     interactions: int = 0
+    summed: int = 0
     different: int = 0
     repaired: int = 0
     parts: Counter[str] = field(default_factory=Counter)
@@ -112,6 +114,7 @@ class Rebuild:
             groups = await check(connection, rows, self.rulebooks, self.vault)
         report.customers += len(rows)
         report.interactions += sum(int(group.refolded.interactions.sum()) for group in groups)
+        report.summed += sum(int(group.refolded.summed.sum()) for group in groups)
         if self.repair and (different := _different(groups)):
             async with self.engine.begin() as connection:
                 groups = await self._repaired(connection, different)

@@ -60,6 +60,7 @@ def _document(report: Report) -> dict[str, Any]:
     return {
         "customers": report.customers,
         "interactions": report.interactions,
+        "summed": report.summed,
         "different": report.different,
         "repaired": report.repaired,
         "parts": dict(sorted(report.parts.items())),
@@ -70,6 +71,8 @@ def _document(report: Report) -> dict[str, Any]:
 def _tell(report: Report, *, dry_run: bool) -> None:
     """The differences and their number on stdout."""
     typer.echo(f"Customers folded again: {report.customers:,}, from interactions: {report.interactions:,}")
+    if report.summed:
+        typer.echo(f"Of these {report.summed:,} are kept as sums alone: they stay as they were folded.")
     if not report.different:
         typer.echo("No difference.")
         return

@@ -8,6 +8,7 @@ partition, it finds less to do, and in the end nothing.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 import asyncpg
@@ -19,7 +20,7 @@ from tierwise.db.engine import driver_connection
 from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.domain import attributes
-from tierwise.domain.change import Changes, Results, differences, names_of
+from tierwise.domain.change import ERASE, Changes, Results, differences, names_of
 from tierwise.domain.classify import Classifications
 from tierwise.domain.retraction import Retraction
 from tierwise.domain.rulebook import Rulebook
@@ -28,7 +29,7 @@ from tierwise.folding.refold import Refolded, refold
 from tierwise.security.personal import Vault
 from tierwise_scoring import store
 from tierwise_scoring.activity import TAKEN, take_activity
-from tierwise_scoring.changes import Cause, change_rows, found_of
+from tierwise_scoring.changes import Cause, Found, change_rows, found_of
 from tierwise_scoring.customers import Customers, lock_customers, remove_customers, results_of
 from tierwise_scoring.reclassify import Standing, reclassify
 from tierwise_scoring.release import Rules, bring_up
@@ -83,10 +84,12 @@ class Retracting:
             _PAGE,
         )
         if not stored:
-            await tx.execute("UPDATE batches SET cleared_before = $2 WHERE id = $1", *closed)
+            query = "UPDATE batches SET cleared_before = $2 WHERE id = $1 RETURNING summed"
+            if summed := await tx.fetchval(query, *closed):
+                log.warning("batch_retracted_in_part", still_count=summed, reason="only their sums are stored")
             return None
         touched = [row[0] for row in stored]
-        customers = await _locked(tx, touched)
+        customers = await lock_present(tx, touched)
         now = await tx.fetchval("SELECT greatest(now(), $1::timestamptz)", customers.classified_at)
         customers, _ = await bring_up(connection, customers, rules, now)
         taken = await _delete(tx, closed, touched, self.vault)
@@ -119,8 +122,8 @@ async def _close(tx: asyncpg.Connection, retraction: Retraction) -> _Closed | No
     return None if cleared is not None and cleared >= before else _Closed(id_, before)
 
 
-async def _locked(tx: asyncpg.Connection, touched: list[int]) -> Customers:
-    """Whom these are by now."""
+async def lock_present(tx: asyncpg.Connection, touched: list[int]) -> Customers:
+    """Lock and read whom these are by now."""
     while True:
         winners = await tx.fetch(
             "SELECT DISTINCT coalesce(merged_into, id) FROM customers WHERE id = ANY($1::bigint[])", touched
@@ -147,18 +150,19 @@ async def _delete(tx: asyncpg.Connection, closed: _Closed, touched: list[int], v
 async def _leave(
     tx: asyncpg.Connection, customers: Customers, gone: list[int], rules: Rules, now: datetime, cause: Cause
 ) -> None:
-    """Customers of whom nothing is left go, and what they were classified as becomes nothing."""
+    """Customers of whom nothing is left go. Subscribers are told that they are no more; what they were classified as
+    becomes nothing in the history alone, since to subscribers a tier is never none."""
     before = results_of(customers, rules.rulebook)[gone]
     ids = [customers.ids[index] for index in gone]
-    changes = change_rows(
-        [*found_of(_departures(before, rules.rulebook), of=np.ones(len(ids), np.bool_)), *await departures(tx, ids)],
-        ids,
-        [customers.sequences[index] for index in gone],
-        lambda _: cause,
-        at=now,
-        named=rules.in_force.named,
-    )
-    await store.copy(tx, "changes", store.CHANGE_COLUMNS, changes)
+    sequences = [customers.sequences[index] for index in gone]
+    numbered = partial(change_rows, ids=ids, at=now, named=rules.in_force.named)
+    unclassified = found_of(_departures(before, rules.rulebook), of=np.ones(len(ids), np.bool_))
+    history = numbered(unclassified, sequences=sequences, cause_of=lambda _: cause._replace(quiet=True))
+    last = {row[0]: row[1] for row in history}
+    sequences = [last.get(id_, was) for id_, was in zip(ids, sequences, strict=True)]
+    erased = [Found(place, ERASE, None, None, None, None, b"") for place in range(len(ids))]
+    told = numbered([*await departures(tx, ids), *erased], sequences=sequences, cause_of=lambda _: cause)
+    await store.copy(tx, "changes", store.CHANGE_COLUMNS, history + told)
     await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
     await remove_customers(tx, ids)
 

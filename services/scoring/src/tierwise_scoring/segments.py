@@ -14,7 +14,8 @@ import asyncpg
 from tierwise.db.outbox import CHANNEL
 from tierwise.domain.change import MEMBER, segment_aspect
 from tierwise.domain.rulebook import Rulebook
-from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.rulebook.expressions import ExpressionError
+from tierwise.domain.rulebook.parse import parse
 from tierwise.finding.conditions import Bound
 from tierwise.finding.expression_sql import condition_of
 from tierwise_scoring import store

@@ -4,10 +4,10 @@ the health routes beside."""
 import asyncio
 import errno
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -30,6 +30,7 @@ from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.outboxes import ChangesOutbox, DeadLettersOutbox
 from tierwise_scoring.relay import Relay
 from tierwise_scoring.releaser import Releaser
+from tierwise_scoring.retention import Retention
 from tierwise_scoring.segment_pass import SegmentPasses
 from tierwise_scoring.sweep import Sweeper
 from tierwise_scoring.taker import Taker
@@ -38,9 +39,9 @@ from tierwise_scoring.worker import Worker
 
 log = structlog.get_logger()
 
-# Worker, relay, sweeper, release (2), segments, cuts (2), upkeep, backlogs, readiness, the stream's own,
+# Worker (2), relay, sweeper, release (2), segments, cuts (2), upkeep, retention, backlogs, readiness, the stream's own,
 # webhooks (1 + 3).
-_CONNECTIONS: Final = 17
+_CONNECTIONS: Final = 19
 _OPENING_POLL_S: Final = 0.1
 _LAG_EVERY_S: Final = 5.0
 _HANGS_AFTER_S: Final = 30  # a transaction asks the database for something every few milliseconds
@@ -70,16 +71,20 @@ async def serve(settings: Settings, *, reset: bool = False) -> None:
             opened = await _when_open(opening)
             relay = Relay(engine, opened.stream, [ChangesOutbox(), DeadLettersOutbox(opened.vault)], metrics.published)
             worker = Worker(engine, opened.stream, opened.vault, settings, metrics)
-            group.create_task(relay.run())
-            group.create_task(Sweeper(engine, Rulebooks(), metrics, opened.vault).run())
-            group.create_task(Releaser(engine, opened.vault, Rulebooks(), metrics).run())
-            group.create_task(SegmentPasses(engine, Rulebooks()).run())
-            group.create_task(Taker(engine, opened.stream, opened.vault, Rulebooks()).run())
-            group.create_task(maintain(engine, opened.stream, settings))
-            group.create_task(send_webhooks(engine, opened.vault, settings, registry))
-            group.create_task(_tell_lag(worker, metrics))
-            group.create_task(tell_backlogs(engine, metrics.backlogs))
-            group.create_task(_work(worker, reset))
+            for work in (
+                relay.run(),
+                Sweeper(engine, Rulebooks(), metrics, opened.vault).run(),
+                Releaser(engine, opened.vault, Rulebooks(), metrics).run(),
+                SegmentPasses(engine, Rulebooks()).run(),
+                Taker(engine, opened.stream, opened.vault, Rulebooks()).run(),
+                maintain(engine, opened.stream, settings),
+                Retention(engine, Rulebooks(), opened.vault, settings.interactions_retention_days).run(),
+                send_webhooks(engine, opened.vault, settings, registry),
+                _tell_lag(worker, metrics),
+                tell_backlogs(engine, metrics.backlogs),
+                work_until_cancelled(worker, reset=reset),
+            ):
+                group.create_task(lasting(work))
 
 
 @asynccontextmanager
@@ -106,12 +111,30 @@ async def _when_open(opening: Opening[_Opened]) -> _Opened:
     return opening.value
 
 
-async def _work(worker: Worker, reset: bool) -> None:
+class Ended(Exception):  # noqa: N818
+    """A part of the service that lasts as long as the service has ended by itself: a mistake of ours."""
+
+
+async def lasting(work: Coroutine[Any, Any, None]) -> None:
+    """Until this is cancelled. A task group would take a task that was cancelled from inside, or that just returned,
+    for one that is done, and the service would go on without it. Raises Ended."""
+    try:
+        await work
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    raise Ended(f"{getattr(work, '__qualname__', work)} has ended by itself")
+
+
+async def work_until_cancelled(worker: Worker, *, reset: bool) -> None:
     """The batch under way is ended before this is: cancelling it would only mean to do it again."""
     running = asyncio.create_task(worker.run(reset=reset))
     try:
         await asyncio.shield(running)
     except asyncio.CancelledError:
+        if running.done():
+            raise
         worker.stop()
         await running
         raise

@@ -3,9 +3,12 @@
 import time
 from typing import Final, Literal, get_args
 
-Stage = Literal["begin", "positions", "duplicates", "identity", "release", "fold", "classify", "store", "commit"]
+Stage = Literal[
+    "begin", "duplicates", "identity", "release", "fold", "classify", "turn", "positions", "store", "commit"
+]
 STAGES: Final[tuple[Stage, ...]] = get_args(Stage)
-"""In their order. `begin`: a connection, names and the rulebook in force; `release`: customers brought to it."""
+"""In their order. `begin`: a connection, names and the rulebook in force; `release`: customers brought to it;
+`turn`: waiting for the batch before."""
 
 
 class Stages:

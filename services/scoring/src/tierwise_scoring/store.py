@@ -1,7 +1,7 @@
 """The statements of the batch's transaction: whole arrays in, whole columns out, on the raw asyncpg connection."""
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import asyncpg
@@ -12,6 +12,8 @@ from tierwise.domain.source import Trust
 from tierwise.security.personal import Vault
 from tierwise_scoring.batch import DeadLetter, Move
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 NOTHING = Trust(channels=frozenset(), kinds=frozenset(), attributes=frozenset(), links=False)
 """The trust of a source that only the topic names."""
 
@@ -20,15 +22,15 @@ class PositionTaken(Exception):  # noqa: N818
     """Another worker has moved one of these partitions: this batch's effects are in, or are not ours to make."""
 
 
-async def move_positions(tx: asyncpg.Connection, moves: Sequence[Move]) -> datetime:
-    """Compare-and-set of every position. Returns the transaction's time. Raises PositionTaken."""
+async def move_positions(tx: asyncpg.Connection, moves: Sequence[Move]) -> None:
+    """Compare-and-set of every position. Raises PositionTaken."""
     rows = await tx.fetch(
         """UPDATE stream_positions AS held SET position = move.next
            FROM unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[])
                 AS move (cluster, topic_id, partition, expected, next)
            WHERE (held.cluster, held.topic_id, held.partition) = (move.cluster, move.topic_id, move.partition)
              AND held.position = move.expected
-           RETURNING now()""",
+           RETURNING 1""",
         [move.partition.cluster for move in moves],
         [move.partition.topic_id for move in moves],
         [move.partition.index for move in moves],
@@ -37,8 +39,6 @@ async def move_positions(tx: asyncpg.Connection, moves: Sequence[Move]) -> datet
     )
     if len(rows) != len(moves):
         raise PositionTaken("a partition is not where this worker left it")
-    now: datetime = rows[0][0]
-    return now
 
 
 async def add_dead_letters(tx: asyncpg.Connection, letters: Sequence[DeadLetter], vault: Vault) -> None:
@@ -81,7 +81,7 @@ async def claim_keys(tx: asyncpg.Connection, interactions: Sequence[Interaction]
                           ON CONFLICT DO NOTHING RETURNING key)
            SELECT key FROM new EXCEPT ALL SELECT key FROM added""",
         keys,
-        [int(interactions[first[key]].time.timestamp()) // 86_400 for key in keys],
+        [(interactions[first[key]].time - _EPOCH).days for key in keys],
         [contents[first[key]] for key in keys],
     )
     known = {row[0] for row in rows}

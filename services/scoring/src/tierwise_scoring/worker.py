@@ -1,11 +1,14 @@
 """The worker: reads micro-batches from the stream and processes each in one transaction.
 
-While the database works on one batch, the next one is read and decoded. Batches adapt to the load by themselves: a
-read returns what there is, so they are small when the worker keeps up, and full when it is behind.
+While the database writes one batch, the next one is read, decoded and folded (`tierwise_scoring.turns`). Batches adapt
+to the load by themselves: a read returns what there is, so they are small when the worker keeps up, and full when it is
+behind.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise import tracing
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
+from tierwise.db.months import MonthGone, add_months, day_of, months_needed
 from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.security.personal import Vault
@@ -33,12 +37,14 @@ from tierwise_scoring.release import Rules
 from tierwise_scoring.retract import Retracting
 from tierwise_scoring.stages import Stages
 from tierwise_scoring.store import PositionTaken
+from tierwise_scoring.turns import Turn, TurnLost
 
 log = structlog.get_logger()
 
 GROUP: Final = "tierwise-scoring"
 _PAUSE_S: Final = 0.5
 _PAUSE_MAX_S: Final = 5.0
+_OVERLAPPING: Final = 2
 
 
 class Worker:
@@ -52,8 +58,10 @@ class Worker:
         self._rulebooks = Rulebooks()
         self._source_ids: dict[str, int] = {}
         self._batch_ids: dict[str, int] = {}
+        self._days: set[int] = set()  # whose months have a partition
         self._epoch = 0  # rises when positions are read again: what was read before that is dropped
-        self._committing: asyncio.Task[None] | None = None
+        self._committing: deque[asyncio.Task[None]] = deque()  # in the order of the stream, at most _OVERLAPPING
+        self._turn: Turn | None = None  # of the last one of them
         self._stopping = asyncio.Event()
         self._rewinding = False
         self._resetting = False
@@ -78,13 +86,13 @@ class Worker:
                 await self._step(self.reader)
             await self._committed()
         finally:
-            if self._committing is not None:
-                self._committing.cancel()
+            for committing in self._committing:
+                committing.cancel()
             await self.reader.close()
 
     async def _step(self, reader: Reader) -> None:
-        if self._committing is not None and self._committing.done():
-            await self._committed()
+        while self._committing and self._committing[0].done():
+            await self._committed(but=len(self._committing) - 1)
         try:
             if self._rewinding:
                 await self._committed()
@@ -109,19 +117,20 @@ class Worker:
             return
         batch = decode_slices(slices)
         self.lag.read(batch)
-        await self._committed()
+        await self._committed(but=_OVERLAPPING - 1)
         if epoch == self._epoch:
-            self._committing = asyncio.create_task(self._commit(batch, epoch), name="commit")
-            self._committing.add_done_callback(lambda _: self.lag.ended(batch))
+            self._turn = Turn(self._turn if self._committing else None)
+            committing = asyncio.create_task(self._commit(batch, epoch, self._turn), name="commit")
+            committing.add_done_callback(lambda _: self.lag.ended(batch))
+            self._committing.append(committing)
         else:
             self.lag.ended(batch)
 
-    async def _committed(self) -> None:
-        """Wait for the batch that is being processed. Raises what it raised."""
-        if self._committing is not None:
-            await asyncio.wait({self._committing})
-            committing, self._committing = self._committing, None
-            committing.result()
+    async def _committed(self, *, but: int = 0) -> None:
+        """Wait until no more than `but` batches are being processed. Raises what the others raised."""
+        while len(self._committing) > but:
+            await asyncio.wait({self._committing[0]})
+            self._committing.popleft().result()
 
     async def _assigned(self, partitions: Sequence[Partition]) -> Mapping[Partition, int]:
         if to_reset := self._reset & set(partitions):
@@ -135,8 +144,8 @@ class Worker:
     async def _revoked(self, partitions: Sequence[Partition]) -> None:
         """Nothing of them is under way any more when this returns."""
         self._epoch += 1
-        if self._committing is not None:
-            await asyncio.wait({self._committing})
+        if self._committing:
+            await asyncio.wait(self._committing)
         self._rewinding = True  # what was read of other partitions in the same batch was dropped with it
         log.info("partitions_revoked", partitions=[partition.index for partition in partitions])
 
@@ -146,14 +155,23 @@ class Worker:
             await reader.seek(partition, position)
         self._rewinding = False
 
-    async def _commit(self, batch: Batch, epoch: int) -> None:
+    async def _commit(self, batch: Batch, epoch: int, turn: Turn) -> None:
         """Process the batch, trying again while the database is away, until it is in or not ours any more."""
+        try:
+            await turn.begin()
+            await self._tried(batch, epoch, turn)
+        finally:
+            turn.end()
+
+    async def _tried(self, batch: Batch, epoch: int, turn: Turn) -> None:
         pause_s = _PAUSE_S
         fault: Exception | None = None
         while epoch == self._epoch:
             try:
+                if batch.retractions or batch.rulings:
+                    await turn.alone()
                 if fault is not None:
-                    batch, fault = await without_culprits(batch, fault, self._trial), None
+                    batch, fault = await without_culprits(batch, fault, partial(self._trial, turn)), None
                 for retraction in batch.retractions:
                     retracting = Retracting(self._engine, self._rulebooks, self._vault, retraction)
                     self._metrics.retracted.inc(await retracting.run())
@@ -162,8 +180,9 @@ class Worker:
                     self._metrics.erased.inc(await carrying_out.run())
                 links = traceparents(batch)
                 with self._metrics.batch_seconds.time(), tracing.span("scoring.batch", links=links) as span:
-                    outcome = await self._transaction(batch)
+                    outcome = await self._transaction(turn, batch)
                     span.tell({"tierwise.records": len(batch), "tierwise.changes": outcome.changes})
+                turn.end()
                 self._metrics.count(batch, outcome)
                 self.lag.stored(batch)
                 for customer in outcome.crowded:
@@ -176,7 +195,12 @@ class Worker:
                 self._epoch += 1
                 self._rewinding = True
                 return
+            except MonthGone:
+                self._days.clear()
+            except TurnLost:
+                await turn.alone()
             except (IdentityContended, *DATABASE_ERRORS, *RECORD_FAULTS) as error:
+                turn.failed()
                 if isinstance(error, IdentityContended) or is_transient(error):
                     if self._stopping.is_set():
                         return  # read again after the next start
@@ -188,17 +212,20 @@ class Worker:
                 else:
                     fault = error
 
-    async def _trial(self, batch: Batch) -> None:
-        await self._transaction(batch, keep=False)
+    async def _trial(self, turn: Turn, batch: Batch) -> None:
+        await self._transaction(turn, batch, keep=False)
 
-    async def _transaction(self, batch: Batch, *, keep: bool = True) -> Outcome:
+    async def _transaction(self, turn: Turn, batch: Batch, *, keep: bool = True) -> Outcome:
         stages = Stages()
         await self._know_names(batch)
+        await self._know_months(batch)
         async with self._engine.connect() as connection, connection.begin() as transaction:
             in_force = await self._rulebooks.hold_in_force(connection)
             rules = Rules(in_force, self._rulebooks, self._vault)
             stages.end("begin")
-            outcome = await process(connection, batch, Scoring(rules, self._source_ids, self._batch_ids, stages))
+            with months_needed():
+                scoring = Scoring(rules, self._source_ids, self._batch_ids, turn, stages)
+                outcome = await process(connection, batch, scoring)
             tx = await driver_connection(connection)
             if not keep:
                 await transaction.rollback()
@@ -217,3 +244,10 @@ class Worker:
                 tx = await driver_connection(connection)
                 self._source_ids |= await store.source_ids(tx, sources)
                 self._batch_ids |= await store.batch_ids(tx, batches)
+
+    async def _know_months(self, batch: Batch) -> None:
+        days = {day_of(one.time) for one in batch.interactions} - self._days
+        if days:
+            async with self._engine.begin() as connection:
+                await add_months(await driver_connection(connection), days)
+            self._days |= days

@@ -33,6 +33,7 @@ _INITIAL: Mapping[str, str] = {
     # Written to postgresql.conf once, so that an operator may change them there.
     "shared_buffers": "256MB",
     "max_connections": "100",
+    "max_locks_per_transaction": "256",  # who reads a customer's interactions locks four for each month that there is
     # After a checkpoint the first change of a page logs it whole: so far apart. Uncompressed: pglz, all that the wheel
     # has, saved a third of the log's bytes and took more than half of the server's time in the sweep and in releases.
     "max_wal_size": "4GB",

@@ -45,8 +45,12 @@ _CATALOG = """
     UNION SELECT 'storage of ' || c.oid::regclass || ': ' || concat(c.reloptions::text, t.reloptions::text)
       FROM pg_class c LEFT JOIN pg_class t ON t.oid = c.reltoastrelid
      WHERE c.relnamespace = 'public'::regnamespace AND coalesce(c.reloptions, t.reloptions) IS NOT NULL
+    UNION SELECT 'partitions of ' || partrelid::regclass || ' by ' || pg_get_partkeydef(partrelid)
+      FROM pg_partitioned_table
+    UNION SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
 """
-# Alembic's own comparison leaves out checks, sequences and storage parameters, and takes rewritten defaults for new.
+# Alembic's own comparison leaves out checks, sequences, functions and storage parameters, and takes rewritten defaults
+# for new.
 
 
 async def migrate(settings: Settings, engine: AsyncEngine) -> None:

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tierwise.db import months
+
 
 class Granted(NamedTuple):
     """On one table, to each service."""
@@ -50,6 +52,7 @@ PRIVILEGES: Final[Mapping[str, Granted]] = {
     "activity_news": _STATE,
     "identifiers": _STATE,
     "interactions": _STATE,
+    "checkpoints": _STATE,
     "interaction_keys": _SCORING_ALONE,
     "batches": _STATE,
     "segments": Granted(scoring="SELECT, UPDATE", profile_api=_ALL),
@@ -85,6 +88,8 @@ async def present(connection: AsyncConnection) -> Sequence[str]:
 
 async def grant(connection: AsyncConnection) -> None:
     """To the roles that there are, what they may and no more; needs the owner of the tables."""
+    for function in months.FUNCTIONS:
+        await connection.execute(text(f"REVOKE ALL ON FUNCTION {function} FROM PUBLIC"))
     for role in await present(connection):
         for statement in _statements(role):
             await connection.execute(text(statement))
@@ -99,3 +104,4 @@ def _statements(role: str) -> Iterator[str]:
             yield f"GRANT {granted[place]} ON {table} TO {role}"
     if role == ROLES.scoring:
         yield f"GRANT USAGE ON SEQUENCE customer_ids TO {role}"
+        yield from (f"GRANT EXECUTE ON FUNCTION {function} TO {role}" for function in months.FUNCTIONS)

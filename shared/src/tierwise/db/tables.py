@@ -5,6 +5,7 @@ Personal data is only in `ciphertext` columns and inside sealed values of packed
 """
 
 from sqlalchemy import (
+    DDL,
     BigInteger,
     Boolean,
     Column,
@@ -23,12 +24,14 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    event,
     func,
     text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.types import UserDefinedType
 
+from tierwise.db import months
 from tierwise.db.facets import ATTRIBUTES
 
 metadata = MetaData(
@@ -315,6 +318,8 @@ batches = Table(
     Column("name", Text, nullable=False, unique=True),
     _time("retracted_before", nullable=True),  # no interaction of it that was received before then counts,
     _time("cleared_before", nullable=True),  # and none that was received before then is stored any more
+    # Of its interactions in checkpoints, which are there for good.
+    Column("summed", BigInteger, nullable=False, server_default=text("0")),
 )
 
 interactions = Table(
@@ -342,6 +347,25 @@ interactions = Table(
         postgresql_include=["customer_id", "type", "amount", "currency"],
         postgresql_where=text("amount IS NOT NULL"),
     ),
+    postgresql_partition_by="RANGE (time)",  # by month: tierwise.db.months
+)
+for definition in months.FUNCTIONS.values():
+    event.listen(interactions, "after_create", DDL(definition.replace("%", "%%")))  # type: ignore[no-untyped-call]
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    # What interactions came to that are stored no more: tierwise.folding.checkpoints.
+    Column("customer_id", BigInteger, primary_key=True, autoincrement=False),  # as in interactions
+    _time("before"),
+    _time("first_seen"),
+    _time("last_seen"),
+    _time("received"),
+    Column("interactions", BigInteger, nullable=False),
+    _time("ruled_at"),
+    Column("identifiers", ARRAY(Hash128), nullable=False),
+    Column("ledger", LargeBinary, nullable=False),
+    Column("attributes", LargeBinary, nullable=False),
 )
 
 _ACTIVITY = (
@@ -397,6 +421,7 @@ changes = Table(
     Index("ix_changes_shard_id", "shard", "id"),
     Index("ix_changes_recorded_at", "recorded_at", postgresql_using="brin"),  # rows come in its order: it is tiny
     Index("ix_changes_lifecycle", "customer_id", "to", postgresql_where=text("aspect = 'lifecycle'")),
+    Index("ix_changes_segment", "customer_id", "aspect", postgresql_where=text("aspect LIKE 'segment:%'")),
 )
 
 dead_letters = Table(

@@ -19,6 +19,7 @@ from tierwise.domain.explain import explain
 from tierwise.domain.explanation import Explanation
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.rulebook import Rulebook
+from tierwise.folding.checkpoints import Checkpoint
 from tierwise.folding.fold import fold
 from tierwise.security.personal import Vault
 
@@ -35,10 +36,21 @@ class State:
     interactions: int
 
 
-def states(history: Sequence[Interaction], times: Sequence[datetime], rulebook: Rulebook, vault: Vault) -> list[State]:
-    """At each of `times`, which ascend; none at times before the first interaction. `history`: by time."""
+def states(
+    history: Sequence[Interaction],
+    times: Sequence[datetime],
+    rulebook: Rulebook,
+    vault: Vault,
+    checkpoint: Checkpoint | None = None,
+) -> list[State]:
+    """At each of `times`, which ascend; none at times before the first interaction. `history`: by time. `checkpoint`:
+    of what came before all of `times` and is not in `history`."""
     moments = [one.time for one in history]
     held = (ledger.pack(ledger.empty(1), rulebook.fold_version), [attributes.pack({})])
+    summed, seen = 0, []
+    if checkpoint is not None:
+        held = [checkpoint.ledger], [checkpoint.attributes]
+        summed, seen = checkpoint.interactions, [checkpoint.first_seen, checkpoint.last_seen]
     found, done = [], 0
     for time in times:
         end = bisect_right(moments, time)
@@ -47,9 +59,10 @@ def states(history: Sequence[Interaction], times: Sequence[datetime], rulebook: 
             folded = fold(history[done:end], owner, held, np.zeros(1, np.int64), rulebook, vault)
             packed = [attributes.pack(one) for one in folded.attributes]
             held, done = (ledger.pack(folded.ledgers, rulebook.fold_version), packed), end
-        if done:
+        if summed + done:
             [rows], [known] = held
-            found.append(State(time, rows, attributes.unpack(known), moments[0], moments[done - 1], done))
+            bounds = [*seen, *moments[:done][:1], *moments[:done][-1:]]
+            found.append(State(time, rows, attributes.unpack(known), min(bounds), max(bounds), summed + done))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Folding customers again from their stored interactions, and those of every customer merged into them."""
+"""Folding customers again from their checkpoints and stored interactions, and those of whoever was merged into them."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +16,7 @@ from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.updates import Updates
+from tierwise.folding.checkpoints import Checkpoint, added, read_checkpoints
 from tierwise.folding.fold import fold
 from tierwise.security.personal import NotSealedHere, Vault
 
@@ -24,14 +25,16 @@ _CHUNK: Final = 10_000  # interactions in memory at once, about 20 MB, whatever 
 
 @dataclass(slots=True)
 class Refolded:
-    """State by customer as the interactions alone give it. `interactions[c]`: how many there are; `unreadable[c]`:
-    the ids of those whose bytes cannot be read, so that c's state is not known."""
+    """State by customer as the interactions alone give it. `interactions[c]`: how many there were, `summed[c]` of them
+    in checkpoints, as they were folded once; `unreadable[c]`: the ids of those whose bytes cannot be read, so that c's
+    state is not known."""
 
     ledgers: list[bytes]
     attributes: list[Attributes]
     first_seen: list[datetime | None]
     last_seen: list[datetime | None]
     interactions: Ints
+    summed: Ints
     unreadable: dict[int, list[str]] = field(default_factory=dict)
 
     @classmethod
@@ -42,7 +45,19 @@ class Refolded:
             [None] * customers,
             [None] * customers,
             np.zeros(customers, np.int64),
+            np.zeros(customers, np.int64),
         )
+
+    def take_in(self, checkpoints: Sequence[Checkpoint], owners: Sequence[int], rulebook: Rulebook) -> None:
+        """`owners[i]`: the index of the customer whose checkpoint i is."""
+        ledgers = added(ledger.unpack(self.ledgers), checkpoints, np.array(owners, np.int64))
+        self.ledgers = ledger.pack(ledgers, rulebook.fold_version)
+        for one, owner in zip(checkpoints, owners, strict=True):
+            attributes.merge(self.attributes[owner], attributes.unpack(one.attributes).items())
+            [self.first_seen[owner]] = _bounds(min, [self.first_seen[owner]], [one.first_seen])
+            [self.last_seen[owner]] = _bounds(max, [self.last_seen[owner]], [one.last_seen])
+            self.interactions[owner] += one.interactions
+            self.summed[owner] += one.interactions
 
 
 async def refold(tx: asyncpg.Connection, customers: Sequence[int], rulebook: Rulebook, vault: Vault) -> Refolded:
@@ -54,6 +69,8 @@ async def refold(tx: asyncpg.Connection, customers: Sequence[int], rulebook: Rul
         index[id_] = index[winner]
     sources = dict(await tx.fetch("SELECT id, name FROM sources"))
     state = Refolded.empty(len(customers), rulebook)
+    if checkpoints := await read_checkpoints(tx, index):
+        state.take_in(checkpoints, [index[one.customer_id] for one in checkpoints], rulebook)
     cursor = await tx.cursor(
         """SELECT customer_id, time, source_id, id, channel, type, received, body
            FROM interactions WHERE customer_id = ANY($1::bigint[])""",

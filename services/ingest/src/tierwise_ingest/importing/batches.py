@@ -16,11 +16,13 @@ _FILE_CHARACTERS_MAX = 100
 
 
 class Stored(NamedTuple):
-    """An import in the database. `retracted_before`: the last time that it was taken back."""
+    """An import in the database. `retracted_before`: the last time that it was taken back; `summed`: how many more
+    interactions there were, of which only the sums are stored, so that they cannot be taken back."""
 
     batch: str
     interactions: int
     retracted_before: datetime | None
+    summed: int
 
 
 def batch_of(file: Path) -> str:
@@ -45,7 +47,7 @@ async def stored_batches(engine: AsyncEngine) -> list[Stored]:
         .subquery()
     )
     query = (
-        select(batches.c.name, func.coalesce(held.c.stored, 0), batches.c.retracted_before)
+        select(batches.c.name, func.coalesce(held.c.stored, 0), batches.c.retracted_before, batches.c.summed)
         .outerjoin(held, held.c.batch_id == batches.c.id)
         .order_by(batches.c.id.desc())
     )

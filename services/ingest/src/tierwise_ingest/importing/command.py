@@ -16,11 +16,13 @@ from rich.console import Console
 from tierwise.files.mapping import MappingError, load_mapping, mapping_schema, ready_mappings
 from tierwise.files.read import UnreadableFile, form_of
 from tierwise.problem import NotFound
+from tierwise.security.commands import told_as_wrong_use
+from tierwise.security.source_document import InvalidSource, refuse_reserved
 from tierwise.settings import Settings
 from tierwise.stream.port import StreamUnavailable
 from tierwise.table import show, show_json
 from tierwise_ingest.importing.batches import Stored, batch_of, fault_of, stored_batches
-from tierwise_ingest.importing.job import Request, import_file, opened, show_first, undo
+from tierwise_ingest.importing.job import Request, Undone, import_file, opened, show_first, undo
 from tierwise_ingest.importing.run import Counts, NotScored
 
 
@@ -95,6 +97,8 @@ def import_(
                 raise typer.BadParameter("which file? `tierwise import FILE --source NAME`", param_hint="FILE")
             if source is None:
                 raise typer.BadParameter("whose data is it? `--source NAME`, as shop or crm", param_hint="--source")
+            with told_as_wrong_use(InvalidSource):
+                refuse_reserved(source)
             if batch is not None and replace is not None:
                 raise typer.BadParameter("--replace BATCH names the batch already", param_hint="--batch")
             moment = time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
@@ -189,10 +193,14 @@ def _report(batch: str, counts: Counts, seconds: float, *, json: bool) -> None:
     typer.echo(f'Batch: {batch} (to take it back: tierwise import --undo "{batch}")')
 
 
-def _report_undone(batch: str, stored: int, *, json: bool) -> None:
+def _report_undone(batch: str, undone: Undone, *, json: bool) -> None:
     if json:
-        sys.stdout.write(msgspec.json.encode({"batch": batch, "interactions": stored}).decode() + "\n")
-    elif stored:
-        typer.echo(f"{batch}: {stored:,} interactions are taken back; whom they touched is folded again.")
+        sys.stdout.write(msgspec.json.encode({"batch": batch, **undone._asdict()}).decode() + "\n")
+    elif undone.interactions:
+        typer.echo(f"{batch}: {undone.interactions:,} interactions are taken back; whom they touched is folded again.")
     else:
         typer.echo(f"{batch}: nothing is stored of it; what may still be on its way will not count.")
+    if undone.summed and not json:
+        typer.echo(
+            f"{undone.summed:,} more are older than interactions are kept: only their sums are stored, and stay."
+        )

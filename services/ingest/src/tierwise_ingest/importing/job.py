@@ -111,17 +111,24 @@ async def import_file(request: Request, form: str, settings: Settings, console: 
         return counts
 
 
-async def undo(batch: str, settings: Settings, console: Console, *, quiet: bool, wait: bool) -> int:
-    """Take a batch back. Returns how many interactions are stored of it; 0 where it was taken back before.
-    Raises NotFound, StreamUnavailable, NotScored."""
+class Undone(NamedTuple):
+    """`interactions`: how many are stored of a batch; 0 where it was taken back before. `summed`: how many more go on
+    counting, since only their sums are stored."""
+
+    interactions: int
+    summed: int
+
+
+async def undo(batch: str, settings: Settings, console: Console, *, quiet: bool, wait: bool) -> Undone:
+    """Take a batch back. Raises NotFound, StreamUnavailable, NotScored."""
     async with opened(settings) as place:
-        stored = await _take_back(place, batch, quiet=quiet)
+        undone = await _take_back(place, batch, quiet=quiet)
         if wait:
             await _wait(place, console)
-        return stored
+        return undone
 
 
-async def _take_back(place: Opened, batch: str, *, quiet: bool) -> int:
+async def _take_back(place: Opened, batch: str, *, quiet: bool) -> Undone:
     everything = await stored_batches(place.engine)
     held = next((one for one in everything if one.batch == batch), None)
     # What waits to be scored may be of it, and nobody can know: then the retraction is sent whatever is stored.
@@ -130,10 +137,10 @@ async def _take_back(place: Opened, batch: str, *, quiet: bool) -> int:
             names = ", ".join(one.batch for one in everything[:_BATCHES_NAMED]) or "none"
             raise NotFound(f"there is no import {batch!r}; the latest ones are: {names} (--batches shows all)")
         if not held.interactions:
-            return 0
+            return Undone(0, held.summed)
     moment = await clock(place.engine)
     await append_retraction(place.stream, Retraction(retracted_batch=batch, received_before=moment, quiet=quiet))
-    return 0 if held is None else held.interactions
+    return Undone(0, 0) if held is None else Undone(held.interactions, held.summed)
 
 
 def show_first(request: Request, form: str, settings: Settings) -> None:

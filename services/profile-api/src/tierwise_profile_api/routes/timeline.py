@@ -48,7 +48,8 @@ async def read_timeline(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """With those of the customers that were merged into this one."""
+    """With those of the customers that were merged into this one. It ends at `retained_since`, where that is given:
+    what happened before is kept as sums, which every score still counts."""
     number = customer_number(customer_id)
     source = backend_of(request)
     wanted = (channels(channel or ()), types(type or ()))
@@ -67,9 +68,11 @@ async def read_timeline(
         raise await unknown_customer(source, number)
     happened = [row for row in rows if row["key"] is not None]
     last = happened[limit - 1] if len(happened) > limit else None
+    since = rows[0]["retained_since"]
     body = {
         "items": await _items(happened[:limit], source, masked=PERSONAL not in reader.scopes),
         "next_cursor": seal_cursor((last["time"], last["key"]), source.vault, of=of) if last else None,
+        "retained_since": None if since is None else rfc3339(since),
     }
     await personal_data_left(request, reader, [number] if happened else ())
     return Response(_encode(body), media_type="application/json")

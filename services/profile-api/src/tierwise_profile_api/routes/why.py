@@ -1,6 +1,7 @@
 """Why a customer is classified as they are: every score in parts that add up to it."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -114,8 +115,8 @@ async def read_why_of_change(
     if past is None:
         raise UnknownChange("The customer of this change is not there any more.")
     rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
-    rows = [one for one in past.rows if one["time"] <= row["at"] or _caused(row, one)]
-    states = await fold_past(source, rows, [row["at"] + AHEAD_MAX], rulebook)
+    by_then = replace(past, rows=[one for one in past.rows if one["time"] <= row["at"] or _caused(row, one)])
+    states = await fold_past(source, by_then, [row["at"] + AHEAD_MAX], rulebook)
     if row["merged"] is not None or row["aspect"].startswith("segment:") or not states:
         raise NothingToExplain("No rule decided on this: `by` of the change says what did.")
     explanation = explained(states[0], row["at"], rulebook)

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from tierwise.db import months
 from tierwise.db.tables import Hash128, Xid8
 
 revision = "0001"
@@ -19,6 +20,7 @@ def upgrade() -> None:
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("retracted_before", sa.DateTime(timezone=True), nullable=True),
         sa.Column("cleared_before", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("summed", sa.BigInteger(), server_default=sa.text("0"), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_batches"),
         sa.UniqueConstraint("name", name="uq_batches_name"),
     )
@@ -53,6 +55,13 @@ def upgrade() -> None:
         postgresql_where=sa.text("aspect = 'lifecycle'"),
     )
     op.create_index("ix_changes_recorded_at", "changes", ["recorded_at"], unique=False, postgresql_using="brin")
+    op.create_index(
+        "ix_changes_segment",
+        "changes",
+        ["customer_id", "aspect"],
+        unique=False,
+        postgresql_where=sa.text("aspect LIKE 'segment:%'"),
+    )
     op.create_index("ix_changes_shard_id", "changes", ["shard", "id"], unique=False)
     op.create_index("ix_changes_shard_xid", "changes", ["shard", "xid", "id"], unique=False)
     for name in ("activity", "activity_news"):
@@ -222,7 +231,10 @@ def upgrade() -> None:
         sa.Column("currency", sa.Text(), nullable=True),
         sa.Column("links", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.PrimaryKeyConstraint("customer_id", "time", "key", name="pk_interactions"),
+        postgresql_partition_by="RANGE (time)",
     )
+    for definition in months.FUNCTIONS.values():
+        op.execute(definition)
     op.create_index(
         "ix_interactions_amount",
         "interactions",
@@ -237,6 +249,20 @@ def upgrade() -> None:
         ["batch_id", "customer_id"],
         unique=False,
         postgresql_where=sa.text("batch_id <> 0"),
+    )
+    op.create_table(
+        "checkpoints",
+        sa.Column("customer_id", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("first_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("received", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("interactions", sa.BigInteger(), nullable=False),
+        sa.Column("ruled_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("identifiers", postgresql.ARRAY(Hash128()), nullable=False),
+        sa.Column("ledger", sa.LargeBinary(), nullable=False),
+        sa.Column("attributes", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("customer_id", name="pk_checkpoints"),
     )
     op.create_table(
         "keyring",
