@@ -20,7 +20,7 @@ from tests.support.scoring import score, views, worker
 from tierwise.cli import build
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, customer_facets, customers, identifiers, reviews, rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.customer_id import internal_id, public_id
 from tierwise.domain.rulebook import default_text
 from tierwise.problem import NotFound
@@ -30,7 +30,7 @@ from tierwise.stream import topics
 from tierwise.stream.open import open_stream
 from tierwise_scoring.rebuild import Rebuild, Report
 
-NO_ROWS = ledger.pack(ledger.empty(1), fold_version=0)[0]
+NO_ROWS = packed_ledger.pack(ledger.empty(1), fold_version=0)[0]
 LOSE_ONE = """
     UPDATE customers SET ledger = :ledger WHERE id =
         (SELECT id FROM customers WHERE merged_into IS NULL ORDER BY id OFFSET :number LIMIT 1)"""
@@ -93,7 +93,7 @@ async def test_what_is_older_than_the_horizon_is_stored_compact_and_does_not_dif
     await product.append(*bought)
     await score(product.engine, product.stream, product.vault, product.settings)
     row = await row_of(product, bought[0].identifiers["user_id"])
-    held = ledger.unpack([row.ledger])
+    held = packed_ledger.unpack([row.ledger])
     purchases = held.where(held.signal == ledger.signal_id("purchase"))
     recent = sum(one.time > row.classified_at - timedelta(days=1_095) for one in bought)
     assert recent <= len(purchases) <= recent + 3 < 80
@@ -121,9 +121,9 @@ async def test_customers_of_an_older_rulebook_do_not_differ_for_that(scored: Pro
 
 async def shifted_ledger(product: Product) -> tuple[str, str]:
     row = await row_of(product, "u1")
-    rows_ = ledger.unpack([row.ledger])
+    rows_ = packed_ledger.unpack([row.ledger])
     rows_.count[0] += 1
-    packed = ledger.pack(rows_, ledger.fold_version_of(row.ledger))[0]
+    packed = packed_ledger.pack(rows_, packed_ledger.fold_version_of(row.ledger))[0]
     await tamper(product, update(customers).where(customers.c.id == row.id).values(ledger=packed))
     return "customers.ledger", "1 of "
 

@@ -17,7 +17,7 @@ from tests.support.scoring import append, score, view_by
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, customers, reviews
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.rulebook import default_text, load
@@ -76,7 +76,7 @@ async def stored_and_right(engine: AsyncEngine, at: datetime) -> tuple[list[byte
     async with engine.connect() as connection:
         rows = (await connection.execute(select(customers).order_by(customers.c.id))).all()
     held = [attributes.unpack(row.attributes) for row in rows]
-    ledgers = ledger.unpack([row.ledger for row in rows])
+    ledgers = packed_ledger.unpack([row.ledger for row in rows])
     right = classify(ledgers, attribute_columns(held, rulebook), at, rulebook).result
     return [row.result for row in rows], [one.tobytes() for one in right]
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.ledger import Ledgers
@@ -44,7 +44,7 @@ async def store_population(engine: AsyncEngine, customers: int, now: datetime | 
                 Written(
                     ids=ids,
                     born=np.zeros(len(ids), np.bool_),
-                    ledgers=ledger.pack(ledgers, rulebook.fold_version),
+                    ledgers=packed_ledger.pack(ledgers, rulebook.fold_version),
                     attributes=[attributes.pack({})] * len(ids),
                     results=after,
                     sequences=[0] * len(ids),

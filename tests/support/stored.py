@@ -13,7 +13,7 @@ from tierwise.db import tables
 from tierwise.db.bodies import pack_body
 from tierwise.db.engine import driver_connection
 from tierwise.db.months import add_months, day_of
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.change import differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
@@ -58,7 +58,7 @@ async def store_customer(
         insert(tables.customers).values(
             id=number,
             merged_into=merged_into,
-            ledger=ledger.pack(rows, RULEBOOK.fold_version)[0],
+            ledger=packed_ledger.pack(rows, RULEBOOK.fold_version)[0],
             attributes=attributes.pack(held),
             result=after.result[0].tobytes(),
             rulebook_id=rulebook_id,

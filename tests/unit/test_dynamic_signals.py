@@ -16,7 +16,7 @@ from tests.support.kernel import attributes_of_all, fold_all, read
 from tests.support.proof import proof
 from tests.support.reference import reference
 from tierwise.domain import attributes as attribute
-from tierwise.domain import ledger
+from tierwise.domain import ledger, packed_ledger
 from tierwise.domain.attributes import Attributes, Entry, Kind
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.dynamic_signals import (
@@ -59,7 +59,7 @@ def folded(*groups: list[Row]) -> Ledgers:
 
 
 def packed(ledgers: Ledgers) -> list[bytes]:
-    return ledger.pack(ledgers, 1)
+    return packed_ledger.pack(ledgers, 1)
 
 
 @cache
@@ -155,8 +155,9 @@ def interests_of(history: list[Interaction], rulebook: Rulebook) -> list[str]:
     rows, [held] = fold_all([history], rulebook), attributes_of_all([history], rulebook)
     result = classify(rows, attribute_columns([held], rulebook), NOW, rulebook).result[0]
     customer = StoredCustomer(
-        id=1, merged_into=None, ledger=ledger.pack(rows, rulebook.fold_version)[0], attributes=attribute.pack(held),
-        result=result.tobytes(), rulebook_id=1, first_seen=NOW, last_seen=NOW, stage_since=NOW.date(),
+        id=1, merged_into=None, ledger=packed_ledger.pack(rows, rulebook.fold_version)[0],
+        attributes=attribute.pack(held), result=result.tobytes(),
+        rulebook_id=1, first_seen=NOW, last_seen=NOW, stage_since=NOW.date(),
         classified_at=NOW, sequence=0, version=1,
     )  # fmt: skip
     view = current_view(customer, identifiers=[], rulebook=rulebook, open_attributes=dict)

@@ -16,13 +16,11 @@ from tierwise.domain.ledger import (
     compact,
     empty,
     fold,
-    fold_version_of,
     merge,
-    pack,
     signal_id,
-    unpack,
 )
-from tierwise.domain.ledger import rows_of as stored_rows_of
+from tierwise.domain.packed_ledger import fold_version_of, pack, unpack
+from tierwise.domain.packed_ledger import rows_of as stored_rows_of
 from tierwise.domain.runs import run_sums, spans
 
 winners = st.lists(st.integers(0, CUSTOMERS - 1), min_size=CUSTOMERS, max_size=CUSTOMERS).map(np.array)

@@ -11,7 +11,7 @@ from tests.support.kernel import attributes_of_all, classify_all, distinct, fold
 from tests.support.random_rulebooks import random_rulebook
 from tests.support.reference import reference
 from tierwise.domain import attributes as attribute
-from tierwise.domain import ledger
+from tierwise.domain import packed_ledger
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.rulebook.load import default_text, load
 from tierwise.domain.view import StoredCustomer, current_view
@@ -60,7 +60,7 @@ def test_the_view_lists_the_interests_that_the_reference_lists() -> None:
     now = datetime(2026, 11, 20, 4, tzinfo=UTC)
     histories = [distinct(random_history(random, now, rulebook.days.zone)) for _ in range(300)]
     results = classify_all(histories, now, rulebook).result
-    packed = ledger.pack(fold_all(histories, rulebook), rulebook.fold_version)
+    packed = packed_ledger.pack(fold_all(histories, rulebook), rulebook.fold_version)
     for history, rows, held, result in zip(
         histories, packed, attributes_of_all(histories, rulebook), results, strict=True
     ):

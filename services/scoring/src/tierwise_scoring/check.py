@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import ledger
+from tierwise.domain import packed_ledger
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.rulebook import Rulebook
@@ -90,7 +90,7 @@ def _classified(rows: Sequence[asyncpg.Record], refolded: Refolded, rulebook: Ru
     result = np.zeros(len(rows), rulebook.result)
     parts = np.zeros((len(rulebook.points) + len(rulebook.fit), len(rows)), np.int64)
     for members in by_day.values():
-        ledgers = ledger.unpack([refolded.ledgers[index] for index in members])
+        ledgers = packed_ledger.unpack([refolded.ledgers[index] for index in members])
         columns = attribute_columns([refolded.attributes[index] for index in members], rulebook)
         that_day = classify(ledgers, columns, rows[members[0]]["classified_at"], rulebook)
         result[members], parts[:, members] = that_day.result, that_day.parts
@@ -137,7 +137,7 @@ def listed(
 ) -> tuple[Facets, Measures]:
     """What the row of facets of the customer at `index` should say."""
     held, today = refolded.attributes[index], rulebook.days.day_of(row["classified_at"])
-    rows = ledger.unpack([refolded.ledgers[index]])
+    rows = packed_ledger.unpack([refolded.ledgers[index]])
     result = after.result[index : index + 1]
     [facets] = facets_of(result, [held], rulebook, today)
     return facets, measures_of(rows, result, [held], rulebook, today)

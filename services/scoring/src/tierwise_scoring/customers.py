@@ -8,13 +8,13 @@ import asyncpg
 import numpy as np
 import numpy.typing as npt
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.rulebook import Rulebook
 from tierwise_scoring.facets import Facets, write_facets
 from tierwise_scoring.identifiers import drop_identifiers, move_identifiers
 from tierwise_scoring.measures import Measures
 
-_NO_ROWS = ledger.pack(ledger.empty(1), fold_version=0)[0]
+_NO_ROWS = packed_ledger.pack(ledger.empty(1), fold_version=0)[0]
 _NO_ATTRIBUTES = attributes.pack({})
 
 

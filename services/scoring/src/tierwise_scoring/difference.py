@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.change import rfc3339
 from tierwise.domain.rulebook import Rulebook
@@ -38,13 +38,13 @@ def ledger_difference(stored: bytes, folded: bytes, horizon_day: int) -> str | N
     except ValueError:
         return UNREADABLE
     if held == right:
-        same_version = ledger.fold_version_of(stored) == ledger.fold_version_of(folded)
+        same_version = packed_ledger.fold_version_of(stored) == packed_ledger.fold_version_of(folded)
         return None if same_version else "folded by another version of the rulebook, to the same rows"
     return f"{len(held - right)} of {len(held)} rows wrong, {len(right - held)} missing"
 
 
 def _rows(packed: bytes, horizon_day: int) -> set[tuple[int, ...]]:
-    rows = ledger.compact(ledger.unpack([packed]), horizon_day)
+    rows = ledger.compact(packed_ledger.unpack([packed]), horizon_day)
     columns = (rows.signal, rows.day, rows.last, rows.count, rows.value)
     return set(zip(*(column.tolist() for column in columns), strict=True))
 

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tierwise.db.bodies import unpack_body
 from tierwise.db.engine import driver_connection, snapshot
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import attributes, ledger, name_words
+from tierwise.domain import attributes, ledger, name_words, packed_ledger
 from tierwise.domain.attributes import Attributes, Entry, Kind
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
@@ -184,10 +184,10 @@ class Digesting:
         """Ledger, attributes and classification of each, as bytes."""
         rulebook = rules.rulebook
         standing = await standing_of(connection, customers, range(len(customers.ids)), rules)
-        rows = ledger.compact(ledger.unpack(standing.ledgers), rulebook.horizon_day(at))
+        rows = ledger.compact(packed_ledger.unpack(standing.ledgers), rulebook.horizon_day(at))
         held = [attributes.unpack(one) for one in standing.attributes]
         result = classify(rows, attribute_columns(held, rulebook), at, rulebook).result
-        packed = ledger.pack(rows, rulebook.fold_version)
+        packed = packed_ledger.pack(rows, rulebook.fold_version)
         version = rulebook.version.encode()
         return [
             (one + _pack(seen), _pack(self._plain(known)), version + classified.tobytes())

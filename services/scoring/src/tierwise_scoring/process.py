@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.bodies import pack_body
 from tierwise.db.engine import driver_connection
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.classify import OVERRIDES, Classifications, attribute_columns, classify
 from tierwise.domain.interaction import Interaction
@@ -254,7 +254,7 @@ def _written(work: _Work, folded: Folded, after: Classifications, changes: Seque
     before, result = work.before, after.result
     stage_moved = ~customers.born | (before["stage"] != result["stage"])
     moved = ~customers.born | facets_moved(before, result) | np.array(folded.attributes_moved, np.bool_)
-    packed = ledger.pack(folded.ledgers, rulebook.fold_version)
+    packed = packed_ledger.pack(folded.ledgers, rulebook.fold_version)
     last_sequence = {row[0]: row[1] for row in changes}
     live = np.flatnonzero(work.live)
     chosen = live.tolist()

@@ -10,7 +10,7 @@ import numpy as np
 
 from tierwise.db.outbox import CHANNEL
 from tierwise.db.rulebooks import InForce
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import Bools, Results, differences
 from tierwise.domain.classify import OVERRIDES, Classifications, attribute_columns, classify
@@ -97,7 +97,7 @@ async def reclassify(
 
 def _classified(standing: Standing, now: datetime, rulebook: Rulebook) -> tuple[Classifications, Due]:
     """And when time alone can next change it."""
-    ledgers = ledger.unpack(standing.ledgers)
+    ledgers = packed_ledger.unpack(standing.ledgers)
     held = [attributes.unpack(one) for one in standing.attributes]
     columns = attribute_columns(held, rulebook)
     after = classify(ledgers, columns, now, rulebook)
@@ -121,7 +121,7 @@ async def _write_facets(
     held = [attributes.unpack(standing.attributes[index]) for index in chosen]
     places = np.flatnonzero(relisted[written]).tolist()
     facets = facets_of(done.result[written[places]], [held[place] for place in places], rulebook, today)
-    ledgers = ledger.unpack([standing.ledgers[index] for index in chosen])
+    ledgers = packed_ledger.unpack([standing.ledgers[index] for index in chosen])
     measures = measures_of(ledgers, done.result[written], held, rulebook, today)
     await write_facets(tx, [standing.ids[index] for index in chosen], dict(zip(places, facets, strict=True)), measures)
     return chosen

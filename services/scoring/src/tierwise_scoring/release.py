@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import InForce, Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.change import Bools
 from tierwise.domain.rulebook import Rulebook
 from tierwise.domain.translate import Held, Translated, translate, unpack_results
@@ -52,7 +52,7 @@ async def bring_up(
 ) -> tuple[Customers, int]:
     """Locked customers as the rulebook in force has them at `now`, and the number of changes that this made."""
     older = np.array([named != rules.in_force.named for named in customers.named], np.bool_)
-    folded = ledger.folded_by(customers.ledgers, rules.rulebook.fold_version)
+    folded = packed_ledger.folded_by(customers.ledgers, rules.rulebook.fold_version)
     stale = np.flatnonzero(customers.born & (older | ~folded)).tolist()
     if not stale:
         return customers, 0
@@ -111,7 +111,7 @@ async def standing_of(
     ledgers = [customers.ledgers[index] for index in chosen]
     held = [customers.attributes[index] for index in chosen]
     ids = [customers.ids[index] for index in chosen]
-    refolded = ~ledger.folded_by(ledgers, rules.rulebook.fold_version)
+    refolded = ~packed_ledger.folded_by(ledgers, rules.rulebook.fold_version)
     if refolded.any():
         await fold_again(tx, ids, ledgers, held, refolded, rules)
     return Standing(
@@ -158,6 +158,6 @@ async def fold_again(
             held[index] = attributes.pack(again.attributes[position])
         else:  # what is known of them is what they hold: the signals that are still there keep counting
             lost += 1
-            [ledgers[index]] = ledger.pack(ledger.unpack([ledgers[index]]), rules.rulebook.fold_version)
+            [ledgers[index]] = packed_ledger.pack(packed_ledger.unpack([ledgers[index]]), rules.rulebook.fold_version)
     if lost:
         log.error("customers_not_folded_again", customers=lost, reason="their interactions are gone or unreadable")

@@ -23,7 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, is_transient
 from tierwise.db.months import bounds_of, drop_month, stored_months
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.source import BY_HAND
 from tierwise.domain.ties import Naming, Rulings, tie_of
@@ -186,9 +186,9 @@ def _checkpoints(
     ids = sorted({row["customer_id"] for row in rows})
     owner = np.searchsorted(ids, [row["customer_id"] for row in rows])
     version, nobody_merges = rules.rulebook.fold_version, np.arange(len(ids))
-    nothing = (ledger.pack(ledger.empty(len(ids)), version), [attributes.pack({})] * len(ids))
+    nothing = (packed_ledger.pack(ledger.empty(len(ids)), version), [attributes.pack({})] * len(ids))
     folded = fold(interactions, owner, nothing, nobody_merges, rules.rulebook, rules.vault)
-    packed = ledger.pack(folded.ledgers, version)
+    packed = packed_ledger.pack(folded.ledgers, version)
     ends = np.searchsorted(owner, nobody_merges, side="right").tolist()
     found = []
     for index, (id_, start, end) in enumerate(zip(ids, [0, *ends], ends, strict=False)):

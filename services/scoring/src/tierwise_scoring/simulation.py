@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import driver_connection, snapshot
 from tierwise.db.rulebooks import InForce, Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.change import INTENT, LIFECYCLE, TIER, Bools, Results, differences
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.customer_id import public_id
@@ -95,7 +95,8 @@ class Simulation:
         now = max(await tx.fetchval("SELECT now()"), not_before)
         standing = await standing_of(connection, customers, range(len(customers.ids)), rules)
         held = [attributes.unpack(one) for one in standing.attributes]
-        after = classify(ledger.unpack(standing.ledgers), attribute_columns(held, self.rulebook), now, self.rulebook)
+        ledgers, columns = packed_ledger.unpack(standing.ledgers), attribute_columns(held, self.rulebook)
+        after = classify(ledgers, columns, now, self.rulebook)
         moves.customers += len(customers.ids)
         moves.refolded += int(standing.refolded.sum())
         _count_changes(standing, after, self.rulebook, moves)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import InForce, Rulebooks
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.classify import attribute_columns, classify
 from tierwise.domain.cuts import Taken, Tally, last_close, taken_at
 from tierwise.domain.rulebook import Rulebook
@@ -60,9 +60,10 @@ async def take(
 async def _scores(tx: asyncpg.Connection, customers: Customers, rules: Rules, end: datetime) -> npt.NDArray[np.int16]:
     """Tier scores in hundredths, by customer."""
     ledgers, held = list(customers.ledgers), list(customers.attributes)
-    stale = ~ledger.folded_by(ledgers, rules.rulebook.fold_version)
+    stale = ~packed_ledger.folded_by(ledgers, rules.rulebook.fold_version)
     if stale.any():
         await fold_again(tx, customers.ids, ledgers, held, stale, rules)
     columns = attribute_columns([attributes.unpack(one) for one in held], rules.rulebook)
-    scores: npt.NDArray[np.int16] = classify(ledger.unpack(ledgers), columns, end, rules.rulebook).result["tier_score"]
+    classified = classify(packed_ledger.unpack(ledgers), columns, end, rules.rulebook)
+    scores: npt.NDArray[np.int16] = classified.result["tier_score"]
     return scores

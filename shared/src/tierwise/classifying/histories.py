@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tierwise.domain import attributes as attribute
-from tierwise.domain import ledger
+from tierwise.domain import ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.dynamic_signals import keep_interests
 from tierwise.domain.interaction import Interaction
@@ -40,7 +40,7 @@ class Histories:
     def __init__(self, rulebook: Rulebook, vault: Vault) -> None:
         self._rulebook = rulebook
         self._vault = vault
-        self._nothing = ledger.pack(ledger.empty(1), rulebook.fold_version)[0]
+        self._nothing = packed_ledger.pack(ledger.empty(1), rulebook.fold_version)[0]
         self._ledgers: list[bytes] = []
         self._attributes: dict[int, bytes] = {}
         self._first = np.empty(0, np.int64)
@@ -51,10 +51,10 @@ class Histories:
         """`places[i]`: where interaction i belongs; `moments[i]`: its time, in microseconds since 1970 UTC."""
         touched, index = np.unique(places, return_inverse=True)
         self._grow(int(touched[-1]) + 1)
-        held = ledger.unpack([self._ledgers[place] for place in touched.tolist()])
+        held = packed_ledger.unpack([self._ledgers[place] for place in touched.tolist()])
         rows = match(interactions, self._rulebook)
         folded = ledger.fold(held, replace(rows, customers=len(touched), customer=index[rows.customer]))
-        packed = ledger.pack(folded, self._rulebook.fold_version)
+        packed = packed_ledger.pack(folded, self._rulebook.fold_version)
         for place, one in zip(touched.tolist(), packed, strict=True):
             self._ledgers[place] = one
         np.minimum.at(self._first, places, moments)
@@ -65,7 +65,7 @@ class Histories:
         """The state of `customers` many, `owner[i]` being the one that the place i counts for."""
         some = places < len(self._ledgers)
         places, owner = places[some], owner[some]
-        rows = ledger.unpack([self._ledgers[place] for place in places.tolist()])
+        rows = packed_ledger.unpack([self._ledgers[place] for place in places.tolist()])
         ledgers = ledger.fold(
             ledger.empty(customers), replace(rows, customers=customers, customer=owner[rows.customer])
         )

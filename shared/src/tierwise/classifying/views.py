@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tierwise.classifying.gather import Group
 from tierwise.classifying.histories import Folded
 from tierwise.classifying.identities import Identifier
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
 from tierwise.domain.classify import attribute_columns, classify
@@ -45,7 +45,7 @@ def views(group: Group, time: datetime, rulebook: Rulebook, vault: Vault, *, why
     attribute_values = attribute_columns(folded.attributes, rulebook)
     after = classify(folded.ledgers, attribute_values, time, rulebook)
     reasons = explanations(folded.ledgers, attribute_values, time, rulebook) if why else repeat(None)
-    packed = ledger.pack(folded.ledgers, rulebook.fold_version)
+    packed = packed_ledger.pack(folded.ledgers, rulebook.fold_version)
     seen = zip(folded.first_seen.tolist(), folded.last_seen.tolist(), strict=True)
     found = []
     for index, (first, last) in enumerate(seen):

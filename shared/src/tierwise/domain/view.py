@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from tierwise.domain import attributes, ledger, name_words, override
+from tierwise.domain import attributes, name_words, override, packed_ledger
 from tierwise.domain.calendar import date_of
 from tierwise.domain.change import rfc3339
 from tierwise.domain.classify import OVERRIDES, attribute_columns, classify
@@ -28,7 +28,7 @@ INTERESTS_MAX = 5
 _PURCHASE = signal_id("purchase")
 
 _Row = tuple[int, int, int, int]
-"""As `ledger.rows_of` has them."""
+"""As `packed_ledger.rows_of` has them."""
 
 
 class StoredCustomer(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +58,7 @@ def current_view(
 ) -> dict[str, Any]:
     """`rulebook`: the one that the row names, with its cuts. `identifiers`: (kind, value), already masked where need
     be. `open_attributes` opens sealed values, or masks them."""
-    rows = ledger.rows_of(customer.ledger)
+    rows = packed_ledger.rows_of(customer.ledger)
     counts = _counts(rows)
     all_held = attributes.unpack(customer.attributes)
     hidden = (override.PREFIX, name_words.PREFIX)
@@ -126,7 +126,7 @@ def _overrides(customer: StoredCustomer, held: attributes.Attributes, rulebook: 
         return []
     columns = attribute_columns([held], rulebook)
     columns[OVERRIDES] = np.array([None], object)
-    rows = ledger.unpack([customer.ledger])
+    rows = packed_ledger.unpack([customer.ledger])
     computed = classify(rows, columns, customer.classified_at, rulebook).result[0]
     return [
         {

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import asyncpg
 import numpy as np
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.dynamic_signals import keep_interests
 from tierwise.domain.ledger import Ints, Ledgers
@@ -105,7 +105,7 @@ def joined(checkpoints: Iterable[Checkpoint], fold_version: int) -> list[Checkpo
     groups = [sorted(group, key=lambda one: (one.first_seen, one.received)) for group in by_id.values()]
     owner = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
     every = [one for group in groups for one in group]
-    ledgers = ledger.pack(added(ledger.empty(len(groups)), every, owner), fold_version)
+    ledgers = packed_ledger.pack(added(ledger.empty(len(groups)), every, owner), fold_version)
     return [_joined(group, packed) for group, packed in zip(groups, ledgers, strict=True)]
 
 
@@ -129,6 +129,6 @@ def _joined(group: Sequence[Checkpoint], packed: bytes) -> Checkpoint:
 
 def added(ledgers: Ledgers, checkpoints: Sequence[Checkpoint], owner: Ints) -> Ledgers:
     """The ledgers with those of the checkpoints. `owner[i]`: the index of the customer whose checkpoint i is."""
-    rows = ledger.unpack([one.ledger for one in checkpoints])
+    rows = packed_ledger.unpack([one.ledger for one in checkpoints])
     mine = Ledgers(ledgers.customers, owner[rows.customer], rows.signal, rows.day, rows.last, rows.count, rows.value)
     return keep_interests(ledger.fold(ledgers, mine))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from tierwise.domain import attributes as attribute
-from tierwise.domain import ledger
+from tierwise.domain import ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.dynamic_signals import keep_interests
 from tierwise.domain.interaction import Interaction
@@ -44,7 +44,7 @@ def fold(
     """`owner[i]`: the index of interaction i's customer. `held`: the packed ledgers and attributes of the customers.
     `winner[c]`: the index of the customer that c is merged into, c itself where it is not."""
     packed_ledgers, packed_attributes = held
-    ledgers = ledger.unpack(packed_ledgers)
+    ledgers = packed_ledger.unpack(packed_ledgers)
     if (winner != np.arange(len(winner))).any():
         ledgers = ledger.merge(ledgers, winner)
     rows = match(interactions, rulebook)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.classify import Classifications, attribute_columns, classify
 from tierwise.domain.explain import explain
@@ -46,7 +46,7 @@ def states(
     """At each of `times`, which ascend; none at times before the first interaction. `history`: by time. `checkpoint`:
     of what came before all of `times` and is not in `history`."""
     moments = [one.time for one in history]
-    held = (ledger.pack(ledger.empty(1), rulebook.fold_version), [attributes.pack({})])
+    held = (packed_ledger.pack(ledger.empty(1), rulebook.fold_version), [attributes.pack({})])
     summed, seen = 0, []
     if checkpoint is not None:
         held = [checkpoint.ledger], [checkpoint.attributes]
@@ -58,7 +58,7 @@ def states(
             owner = np.zeros(end - done, np.int64)
             folded = fold(history[done:end], owner, held, np.zeros(1, np.int64), rulebook, vault)
             packed = [attributes.pack(one) for one in folded.attributes]
-            held, done = (ledger.pack(folded.ledgers, rulebook.fold_version), packed), end
+            held, done = (packed_ledger.pack(folded.ledgers, rulebook.fold_version), packed), end
         if summed + done:
             [rows], [known] = held
             bounds = [*seen, *moments[:done][:1], *moments[:done][-1:]]
@@ -69,12 +69,12 @@ def states(
 def classified(state: State, rulebook: Rulebook) -> Classifications:
     """Of one customer, overrides of then included."""
     columns = attribute_columns([state.attributes], rulebook)
-    return classify(ledger.unpack([state.ledger]), columns, state.time, rulebook)
+    return classify(packed_ledger.unpack([state.ledger]), columns, state.time, rulebook)
 
 
 def explained(state: State, now: datetime, rulebook: Rulebook) -> Explanation:
     """Why it is classified so at `now`."""
-    return explain(ledger.unpack([state.ledger]), attribute_columns([state.attributes], rulebook), now, rulebook)
+    return explain(packed_ledger.unpack([state.ledger]), attribute_columns([state.attributes], rulebook), now, rulebook)
 
 
 class Came(NamedTuple):

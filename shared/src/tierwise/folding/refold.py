@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 
 from tierwise.db.bodies import unpack_body
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, ledger, packed_ledger
 from tierwise.domain.attributes import Attributes
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.ledger import Ints
@@ -40,7 +40,7 @@ class Refolded:
     @classmethod
     def empty(cls, customers: int, rulebook: Rulebook) -> "Refolded":
         return cls(
-            ledger.pack(ledger.empty(customers), rulebook.fold_version),
+            packed_ledger.pack(ledger.empty(customers), rulebook.fold_version),
             [{} for _ in range(customers)],
             [None] * customers,
             [None] * customers,
@@ -50,8 +50,8 @@ class Refolded:
 
     def take_in(self, checkpoints: Sequence[Checkpoint], owners: Sequence[int], rulebook: Rulebook) -> None:
         """`owners[i]`: the index of the customer whose checkpoint i is."""
-        ledgers = added(ledger.unpack(self.ledgers), checkpoints, np.array(owners, np.int64))
-        self.ledgers = ledger.pack(ledgers, rulebook.fold_version)
+        ledgers = added(packed_ledger.unpack(self.ledgers), checkpoints, np.array(owners, np.int64))
+        self.ledgers = packed_ledger.pack(ledgers, rulebook.fold_version)
         for one, owner in zip(checkpoints, owners, strict=True):
             attributes.merge(self.attributes[owner], attributes.unpack(one.attributes).items())
             [self.first_seen[owner]] = _bounds(min, [self.first_seen[owner]], [one.first_seen])
@@ -104,7 +104,7 @@ def _fold_in(
     held = (state.ledgers, [attributes.pack(one) for one in state.attributes])
     nobody_merges = np.arange(len(state.ledgers))
     folded = fold(interactions, np.array(owners, np.int64), held, nobody_merges, rulebook, vault)
-    state.ledgers = ledger.pack(folded.ledgers, rulebook.fold_version)
+    state.ledgers = packed_ledger.pack(folded.ledgers, rulebook.fold_version)
     state.attributes = folded.attributes
     state.first_seen = _bounds(min, state.first_seen, folded.first_seen)
     state.last_seen = _bounds(max, state.last_seen, folded.last_seen)

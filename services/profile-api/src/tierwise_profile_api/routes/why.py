@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
-from tierwise.domain import attributes, ledger
+from tierwise.domain import attributes, packed_ledger
 from tierwise.domain.classify import attribute_columns
 from tierwise.domain.customer_id import internal_id, public_id
 from tierwise.domain.explain import explain
@@ -84,7 +84,7 @@ async def read_why(
             raise await unknown_customer(source, number)
         rulebook = await source.rulebook(row["rulebook_id"], row["cuts"])
         columns = attribute_columns([attributes.unpack(row["attributes"])], rulebook)
-        explanation = explain(ledger.unpack([row["ledger"]]), columns, row["classified_at"], rulebook)
+        explanation = explain(packed_ledger.unpack([row["ledger"]]), columns, row["classified_at"], rulebook)
         found = row["id"]
     body = {"customer_id": public_id(found)}
     if found != number:
