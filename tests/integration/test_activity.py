@@ -2,7 +2,6 @@
 
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -10,44 +9,18 @@ from zoneinfo import ZoneInfo
 
 import httpx
 import msgspec
-import pytest
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.product import NOW, Product, history, page_view, purchase
 from tierwise.db.tables import activity_news
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.retraction import Retraction
 from tierwise.domain.retraction import encode as encode_retraction
-from tierwise.security.keys import SCOPES, create_read_key
-from tierwise.security.personal import Vault
-from tierwise.settings import Settings
 from tierwise.stream import topics
-from tierwise.stream.open import open_stream
 from tierwise.stream.port import Outgoing
-from tierwise_profile_api.app import create_app
 from tierwise_scoring.activity import add_up_news
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 YEARS = {"from": "2025-01-01", "to": "2026-12-31"}
-
-
-@pytest.fixture
-async def product(settings: Settings, engine: AsyncEngine, vault: Vault) -> AsyncIterator[Product]:
-    async with open_stream(settings, engine, vault) as stream:
-        yield Product(engine, stream, vault, settings)
-
-
-@pytest.fixture
-async def client(product: Product) -> AsyncIterator[httpx.AsyncClient]:
-    async with product.engine.begin() as connection:
-        key = await create_read_key(connection, product.vault, name="test", scopes=SCOPES)
-    app = create_app(product.settings)
-    headers = {"Authorization": f"Bearer {key.secret}"}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as client,
-    ):
-        yield client
 
 
 async def answered(client: httpx.AsyncClient, path: str, **parameters: Any) -> dict[str, Any]:

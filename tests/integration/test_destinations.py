@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from tests.support.deliveries import Clock, Endpoint, Webhooks, endpoint, webhooks
+from tests.support.deliveries import Endpoint, Webhooks, endpoint, webhooks
 from tests.support.live import record
 from tests.support.stored import happened, store_customer
 from tierwise.db.tables import audit, subscriptions
@@ -46,14 +46,8 @@ async def hooks(engine: AsyncEngine, vault: Vault) -> AsyncIterator[Webhooks]:
             visit = happened("web", "page_view", "2026-11-01T08:00:00+00:00", id=f"v{number}", identifiers=identifiers,
                              attributes={"name": "李雷"})  # fmt: skip
             await store_customer(connection, vault, number, [visit])
-    async with webhooks(engine, vault, clock=Clock()) as hooks:
+    async with webhooks(engine, vault) as hooks:
         yield hooks
-
-
-def forward(hooks: Webhooks, *, seconds: float) -> None:
-    clock = hooks.post.clock
-    assert isinstance(clock, Clock)
-    clock.forward(seconds=seconds)
 
 
 async def changed(hooks: Webhooks, *customers: int) -> None:
@@ -103,7 +97,7 @@ async def test_what_was_not_taken_is_tried_again(hooks: Webhooks, crm: Endpoint)
     crm.says(500, 204)
     await changed(hooks, LI)
     await hooks.send(destination)
-    forward(hooks, seconds=10)
+    await hooks.later(seconds=10)
     await hooks.send(destination)
     assert len(set(crm.ids)) == 1
     assert len(crm.received) == 2
@@ -114,7 +108,7 @@ async def test_a_test_says_that_it_is_one(hooks: Webhooks, crm: Endpoint) -> Non
     destination, _ = await hooks.subscribe(crm.url + CONTACT, request=REQUEST)
     async with hooks.engine.begin() as connection:
         await add_test(connection, destination.id)
-    forward(hooks, seconds=60)
+    await hooks.later(seconds=60)
     await hooks.send(destination)
     [one] = crm.received
     assert one.path == "/hook/contacts/test"

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from itertools import count
 from pathlib import Path
 from time import monotonic
@@ -23,7 +24,7 @@ from tierwise.db import tables
 from tierwise.db.engine import open_engine
 from tierwise.domain.customer_id import public_id
 from tierwise.publishing.schemas import SCHEMAS
-from tierwise.security.keys import create_read_key
+from tierwise.security.keys import KeyRing, create_read_key, revoke_key
 from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 
@@ -57,9 +58,9 @@ class Api(NamedTuple):
         async with self.engine.begin() as connection:
             await record(connection, customer, sequence, aspect, **given)
 
-    async def token(self, customer: int) -> str:
+    async def token(self, customer: int, **wanted: Any) -> str:
         async with httpx.AsyncClient(headers=dict(self.headers)) as client:
-            made = await client.post(f"{self.url}/v1/tokens", json={"customer_id": public_id(customer)})
+            made = await client.post(f"{self.url}/v1/tokens", json={"customer_id": public_id(customer), **wanted})
         return str(made.json()["token"])
 
     async def merge(self, winner: int, loser: int, sequence: int) -> None:
@@ -316,6 +317,46 @@ async def test_a_stopping_process_says_goodbye_and_is_gone_soon(postgres: TestSe
             assert (heard.event, heard.data["reason"]) == ("end", "restart")
             assert await stopping == 0
             assert monotonic() - started < 7
+
+
+class TestWhoMayNotListenAnyMore:
+    async def test_with_the_token_the_connection_ends_and_is_refused_when_it_comes_back(self, api: Api) -> None:
+        li = await api.customer()
+        token = await api.token(li, expires_in_s=2)
+        async with Ear.open(api.of(li), {}, access_token=token) as ear:
+            await api.changed(li, 1)
+            assert (await ear.next()).data["sequence"] == 1
+            heard = await ear.next(within_s=5)
+            assert (heard.event, heard.data["reason"]) == ("end", "expired")
+        async with httpx.AsyncClient() as client:
+            again = await client.get(api.of(li), params={"access_token": token, "last_event_id": heard.id})
+        assert (again.status_code, again.json()["code"]) == (401, "unauthorized")
+
+    async def test_with_its_key_a_connection_ends_also_one_of_a_token_of_it_and_while_it_is_told_much(
+        self, api: Api, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tierwise_profile_api.backend.KeyRing", partial(KeyRing, fresh_s=0.1))
+        li = await api.customer()
+        async with api.engine.begin() as connection:
+            key = await create_read_key(connection, await open_vault(connection, api.settings), name="lost")
+        async with listening_api(api.settings, heartbeat_s=0.2) as url:
+            other = api._replace(url=url, key=key.secret)
+            token = await other.token(li)
+            async with (
+                Ear.open(other.everything, other.headers) as ear,
+                Ear.open(other.of(li), {}, access_token=token) as page,
+            ):
+                await other.changed(li, 1)
+                assert (await ear.next()).data == (await page.next()).data
+                async with api.engine.begin() as connection:
+                    await revoke_key(connection, key.id)
+                sequences = count(2)
+                for listening in (ear, page):
+                    for sequence in sequences:
+                        await other.changed(li, sequence)
+                        if (heard := await listening.next()).event == "end":
+                            break
+                    assert heard.data["reason"] == "revoked"
 
 
 class TestRefused:

@@ -10,26 +10,21 @@ import os
 import random
 import re
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
 import pytest
-import uvicorn
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.database import test_settings
-from tests.support.ingest import write_key
+from tests.support.ingest import listening, write_key
 from tests.support.live import listening_api
 from tests.support.product import Product, history
-from tests.support.services import free_port
 from tierwise.openapi import operations
 from tierwise.security.keys import SCOPES, create_read_key
 from tierwise.security.personal import Vault
-from tierwise.serving import UVICORN
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise_ingest.app import create_app as create_ingest
@@ -110,7 +105,7 @@ async def test_the_profile_api_holds_to_its_document(settings: Settings, engine:
 
 async def test_ingest_holds_to_its_document(settings: Settings, engine: AsyncEngine, vault: Vault) -> None:
     key = await write_key(engine, vault)
-    async with _listening_ingest(settings) as address:
+    async with listening(settings) as address:
         # Its formats answer as their senders expect: 200 to what cannot be mapped and is kept, which no schema says.
         await schemathesis(address, key.secret, "--exclude-checks", "negative_data_rejection")
 
@@ -128,16 +123,3 @@ async def schemathesis(address: str, key: str, *more: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-
-
-@asynccontextmanager
-async def _listening_ingest(settings: Settings) -> AsyncIterator[str]:
-    app, port = create_ingest(settings), free_port()
-    async with app.router.lifespan_context(app):
-        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **UVICORN))
-        serving = asyncio.create_task(server.serve())
-        while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
-            await asyncio.sleep(0.01)
-        yield f"http://127.0.0.1:{port}"
-        server.should_exit = True
-        await serving

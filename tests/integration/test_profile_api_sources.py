@@ -5,8 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tierwise.db.tables import sources
+from tierwise.domain.source import BY_HAND
 from tierwise.security.keys import KeyRing, create_read_key
 from tierwise.security.personal import Vault
 from tierwise.security.sources import Sources
@@ -109,6 +112,21 @@ async def test_a_body_that_is_no_json_is_told(client: httpx.AsyncClient, body: b
     answer = await client.post("/v1/sources", content=body)
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_body")
     assert (await client.post("/v1/sources", content=b" " * 1_000_001)).status_code == 413
+
+
+async def test_what_people_write_back_is_no_source_that_a_system_gets_a_key_of(
+    client: httpx.AsyncClient, engine: AsyncEngine
+) -> None:
+    async with engine.begin() as connection:
+        await connection.execute(insert(sources).values(name=BY_HAND, trust={}))  # as when somebody has written back
+    for method, path, body in (
+        ("POST", "/v1/sources", {"name": BY_HAND}),
+        ("PATCH", f"/v1/sources/{BY_HAND}", {}),
+        ("POST", f"/v1/sources/{BY_HAND}/rotate", {"what": "key"}),
+    ):
+        refused = await client.request(method, path, json=body)
+        assert (refused.status_code, refused.json()["field"]) == (400, "name"), refused.text
+    assert (await client.get(f"/v1/sources/{BY_HAND}")).json()["keys"] == []
 
 
 async def test_only_an_administrator_may(client: httpx.AsyncClient, engine: AsyncEngine, vault: Vault) -> None:

@@ -57,7 +57,7 @@ async def test_a_subscription_is_made_shown_without_its_secret_changed_and_delet
 
     patch = {"description": "CRM", "filters": {"to": None, "from": ["C"]}}
     changed = (await client.patch(made.headers["location"], json=patch)).json()
-    assert changed["filters"] == {"aspects": ["tier"], "from": ["C"], "to": [], "causes": []}
+    assert changed["filters"] == {"aspects": ["tier"], "from": ["C"], "to": [], "causes": [], "segments": []}
     assert (changed["description"], changed["url"]) == ("CRM", TIERS["url"])
     assert (await client.delete(made.headers["location"])).status_code == 204
     assert (await client.get(made.headers["location"])).status_code == 404

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,46 +9,26 @@ import httpx
 import jsonschema_rs
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.product import NOW, Product, history, page_view, purchase
+from tests.support.releases import OTHER_TAGS, publish, rulebook
 from tierwise.db.rulebooks import Rulebooks
 from tierwise.db.tables import changes, customers, segment_members, segments
 from tierwise.domain.customer_id import public_id
+from tierwise.domain.interaction import Interaction
 from tierwise.domain.retraction import Retraction
 from tierwise.domain.retraction import encode as encode_retraction
 from tierwise.publishing.schemas import SCHEMAS
-from tierwise.security.keys import SCOPES, create_read_key
-from tierwise.security.personal import Vault
-from tierwise.settings import Settings
 from tierwise.stream import topics
-from tierwise.stream.open import open_stream
 from tierwise.stream.port import Outgoing
-from tierwise_profile_api.app import create_app
+from tierwise_scoring.metrics import ScoringMetrics
 from tierwise_scoring.rebuild import Rebuild
+from tierwise_scoring.releaser import Releaser
 from tierwise_scoring.segment_pass import SegmentPasses
 
 BUYERS = {"name": "buyers", "filter": "orders >= 1", "labels": {"zh": "买家"}}
-
-
-@pytest.fixture
-async def product(settings: Settings, engine: AsyncEngine, vault: Vault) -> AsyncIterator[Product]:
-    async with open_stream(settings, engine, vault) as stream:
-        yield Product(engine, stream, vault, settings)
-
-
-@pytest.fixture
-async def client(product: Product) -> AsyncIterator[httpx.AsyncClient]:
-    async with product.engine.begin() as connection:
-        key = await create_read_key(connection, product.vault, name="test", scopes=SCOPES)
-    app = create_app(product.settings)
-    headers = {"Authorization": f"Bearer {key.secret}"}
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", headers=headers) as client,
-    ):
-        yield client
 
 
 async def saved(client: httpx.AsyncClient, body: dict[str, Any]) -> dict[str, Any]:
@@ -225,6 +204,32 @@ async def test_time_alone_moves_members_of_a_segment_that_asks_how_long_ago(
     async with product.engine.connect() as connection:
         rows = (await connection.execute(query.order_by(changes.c.id.desc()).limit(1))).all()
     assert [tuple(row) for row in rows] == [("time", None)]
+
+
+async def test_members_are_right_again_when_a_rulebook_has_words_for_a_filter_that_one_had_not(
+    product: Product, client: httpx.AsyncClient
+) -> None:
+    def looks(who: str, first: int) -> list[Interaction]:
+        return [page_view(first + n, identifiers={"user_id": who}, time=datetime.now(UTC)) for n in range(20)]
+
+    passes = SegmentPasses(product.engine, Rulebooks())
+    await product.append(*looks("u1", 0))
+    await product.score()
+    await saved(client, {"name": "browsers", "filter": 'browsing = "high"'})
+    assert await passes.pass_due() == 1
+    releaser = Releaser(product.engine, product.vault, Rulebooks(), ScoringMetrics(CollectorRegistry()))
+    await publish(product.engine, OTHER_TAGS)
+    await releaser.release()
+    await product.append(*looks("u2", 100))
+    await product.score()  # who is written meanwhile is not looked at
+    shown = (await client.get("/v1/segments/browsers")).json()
+    assert (shown["state"], "browsing" in shown["problem"], shown["customers"]) == ("ready", True, None)
+    assert len(await members(product, "browsers")) == 1
+
+    await publish(product.engine, rulebook("again"))
+    await releaser.release()
+    assert await members(product, "browsers") == await told(product, "browsers") == await fitting(client, "browsers")
+    assert len(await members(product, "browsers")) == 2
 
 
 async def test_segments_are_listed_deleted_and_named_once(product: Product, client: httpx.AsyncClient) -> None:

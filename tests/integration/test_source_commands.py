@@ -92,11 +92,19 @@ WRONG = [
     (["create", "page", "--region", "China"], "ISO 3166"),
     (["create", "page", "--rate-limit", "fast"], "100/s"),
     (["create", "a/b"], "paths"),
+    (["create", "profile-api"], "name: profile-api stands for what people write back"),
     (["rotate", "page", "--grace", "soon"], "24h"),
     (["rotate", "page", "--generate"], "--secret"),
     (["update", "page"], "what is to change"),
     (["update", "page", "--reset", "everything"], "origins"),
 ]
+
+
+def test_a_key_takes_no_name_that_a_source_cannot_have() -> None:
+    for name, said in (("profile-api", "name: profile-api stands for"), ("a/b", "name: it stands in paths")):
+        done = CliRunner().invoke(build(), ["key", "create", "--source", name])
+        assert done.exit_code == 2
+        assert said in " ".join(done.stderr.replace("│", " ").split())
 
 
 @pytest.mark.parametrize(("arguments", "said"), WRONG)

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 from standardwebhooks import Webhook
 
-from tests.support.deliveries import Answer, Clock, Endpoint, Received, Webhooks, endpoint, webhooks
+from tests.support.deliveries import Answer, Endpoint, Received, Webhooks, endpoint, webhooks
 from tests.support.live import record
 from tierwise.domain.customer_id import public_id
 from tierwise.security.personal import Vault
@@ -29,13 +29,8 @@ async def receiver() -> AsyncIterator[Endpoint]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def hooks(engine: AsyncEngine, vault: Vault, clock: Clock) -> AsyncIterator[Webhooks]:
-    async with webhooks(engine, vault, clock=clock) as hooks:
+async def hooks(engine: AsyncEngine, vault: Vault) -> AsyncIterator[Webhooks]:
+    async with webhooks(engine, vault) as hooks:
         yield hooks
 
 
@@ -155,7 +150,7 @@ async def test_a_change_of_a_transaction_that_commits_late_is_sent_too(hooks: We
 
 
 async def test_a_customers_next_change_waits_for_the_one_before_and_others_do_not(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock
+    hooks: Webhooks, receiver: Endpoint
 ) -> None:
     subscription, _ = await hooks.subscribe(receiver.url)
     first, second, other = [await happened(hooks, *one) for one in ((7, 1), (7, 2), (8, 1))]
@@ -167,13 +162,13 @@ async def test_a_customers_next_change_waits_for_the_one_before_and_others_do_no
     await hooks.send(subscription)
     assert sorted(receiver.ids) == sorted([first, other])
     receiver.says(204)
-    clock.forward(seconds=7)
+    await hooks.later(seconds=7)
     await hooks.send(subscription)
     assert receiver.ids[2:] == [first, second]
 
 
 async def test_more_than_fits_into_the_queue_waits_in_the_history(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    hooks: Webhooks, receiver: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue, "WAITING_MAX", 10)
     monkeypatch.setattr(queue, "PAGE", 7)
@@ -185,43 +180,61 @@ async def test_more_than_fits_into_the_queue_waits_in_the_history(
     await hooks.send(subscription)
     assert (await hooks.shown(subscription)).pending < 20
     receiver.says(204)
-    clock.forward(seconds=7)
+    await hooks.later(seconds=7)
     await hooks.send(subscription)
     assert len(set(receiver.ids)) == 40
     assert (await hooks.shown(subscription)).pending == 0
 
 
-async def test_what_fails_is_tried_again_by_the_schedule_with_the_same_id(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock
-) -> None:
+async def test_what_fails_is_tried_again_by_the_schedule_with_the_same_id(hooks: Webhooks, receiver: Endpoint) -> None:
     subscription, _ = await hooks.subscribe(receiver.url)
     receiver.says(500)
     event_id = await happened(hooks, 7, 1)
     await hooks.send(subscription)
     for retry, pause in enumerate(RETRIES, start=1):
-        clock.forward(seconds=pause.total_seconds() - 1)
+        await hooks.later(seconds=pause.total_seconds() - 1)
         await hooks.send(subscription)
         assert len(receiver.received) == retry
-        clock.forward(seconds=pause.total_seconds() * 0.2 + 2)
+        await hooks.later(seconds=pause.total_seconds() * 0.2 + 2)
         await hooks.send(subscription)
         assert len(receiver.received) == retry + 1
     assert set(receiver.ids) == {event_id}
     assert len({one.headers["webhook-timestamp"] for one in receiver.received}) == 10
 
 
+async def test_a_sender_whose_clock_is_wrong_sends_neither_early_nor_late_and_signs_by_it(
+    hooks: Webhooks, receiver: Endpoint
+) -> None:
+    subscription, _ = await hooks.subscribe(receiver.url)
+    receiver.says(500)
+    for days in (3, -6):
+        hooks.clock.now += timedelta(days=days)
+        await happened(hooks, 7 + days, 1)
+        await hooks.send(subscription)
+    assert len(receiver.received) == 2  # each once
+    signed = [int(one.headers["webhook-timestamp"]) for one in receiver.received]
+    assert signed[0] - signed[1] == timedelta(days=6).total_seconds()
+    for delivery in await hooks.log(subscription):
+        due, at = (datetime.fromisoformat(one) for one in (delivery["due"], delivery["attempts"][0]["at"]))
+        assert timedelta(seconds=5) <= due - at < timedelta(seconds=60)
+        assert abs(datetime.now(UTC) - at) < timedelta(minutes=5)
+
+
 async def test_an_endpoint_that_takes_nothing_to_the_last_attempt_is_disabled_and_nothing_is_lost(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock
+    hooks: Webhooks, receiver: Endpoint
 ) -> None:
     subscription, _ = await hooks.subscribe(receiver.url)
     receiver.says(500)
     event_id = await happened(hooks, 7, 1)
     await hooks.send(subscription)
     for pause in RETRIES:
-        clock.forward(seconds=pause.total_seconds() * 1.2)
+        await hooks.later(seconds=pause.total_seconds() * 1.2)
         await hooks.send(subscription)
     disabled = await hooks.shown(subscription)
     assert disabled.described.enabled is False
-    assert disabled.disabled == ("exhausted", clock.now)
+    assert disabled.disabled is not None
+    assert disabled.disabled[0] == "exhausted"
+    assert disabled.disabled[1] <= datetime.now(UTC)
     assert (await hooks.log(subscription))[0]["state"] == "pending"
 
     later = await happened(hooks, 7, 2)
@@ -230,13 +243,12 @@ async def test_an_endpoint_that_takes_nothing_to_the_last_attempt_is_disabled_an
     await hooks.send(subscription)
     assert receiver.ids == []
     assert (await hooks.change(subscription, enabled=True)).disabled is None
-    clock.now = max(clock.now, datetime.now(UTC))
     await hooks.send(subscription)
     assert receiver.ids == [event_id, later]
 
 
 async def test_one_event_that_is_never_taken_is_given_up_where_others_are_taken(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock
+    hooks: Webhooks, receiver: Endpoint
 ) -> None:
     subscription, _ = await hooks.subscribe(receiver.url)
     poison = await happened(hooks, 7, 1)
@@ -248,7 +260,7 @@ async def test_one_event_that_is_never_taken_is_given_up_where_others_are_taken(
     await hooks.send(subscription)
     await happened(hooks, 8, 1)
     for pause in RETRIES:
-        clock.forward(seconds=pause.total_seconds() * 1.2)
+        await hooks.later(seconds=pause.total_seconds() * 1.2)
         await hooks.send(subscription)
     assert (await hooks.shown(subscription)).described.enabled
     first = (await hooks.log(subscription))[0]
@@ -272,20 +284,18 @@ async def test_an_endpoint_that_is_gone_is_disabled_at_once(hooks: Webhooks, rec
 
 
 @pytest.mark.parametrize("header", ["600", "{date}"])
-async def test_an_endpoint_that_asks_for_time_gets_it(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock, header: str
-) -> None:
+async def test_an_endpoint_that_asks_for_time_gets_it(hooks: Webhooks, receiver: Endpoint, header: str) -> None:
     subscription, _ = await hooks.subscribe(receiver.url)
-    date = (clock.now + timedelta(seconds=600)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    date = (datetime.now(UTC) + timedelta(seconds=600)).strftime("%a, %d %b %Y %H:%M:%S GMT")
     receiver.says(429, **{"Retry-After": header.format(date=date)})
     await happened(hooks, 7, 1)
     await hooks.send(subscription)
     await happened(hooks, 8, 1)
-    clock.forward(seconds=590)
+    await hooks.later(seconds=590)
     await hooks.send(subscription)
     assert len(receiver.received) == 1
     receiver.says(204)
-    clock.forward(seconds=11)
+    await hooks.later(seconds=11)
     await hooks.send(subscription)
     assert len(receiver.received) == 3
 
@@ -333,14 +343,11 @@ async def test_a_time_range_is_sent_again_with_the_ids_it_had(hooks: Webhooks, r
     assert [one["kind"] for one in await hooks.log(subscription)].count("replay") >= 1
 
 
-async def test_a_test_is_sent_once_also_to_a_subscription_that_is_disabled(
-    hooks: Webhooks, receiver: Endpoint, clock: Clock
-) -> None:
+async def test_a_test_is_sent_once_also_to_a_subscription_that_is_disabled(hooks: Webhooks, receiver: Endpoint) -> None:
     subscription, secret = await hooks.subscribe(receiver.url, enabled=False)
     await happened(hooks, 7, 1)
     async with hooks.engine.begin() as connection:
         await add_test(connection, subscription.id)
-    clock.forward(minutes=1)  # the database has stamped it meanwhile
     receiver.says(500)
     await hooks.send(subscription)
     (one,) = receiver.received

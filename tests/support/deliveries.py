@@ -12,14 +12,16 @@ from typing import Any, NamedTuple
 import msgspec
 import uvicorn
 from prometheus_client import CollectorRegistry
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.support.services import free_port
+from tierwise.db.tables import deliveries, subscriptions
 from tierwise.security.personal import Vault
 from tierwise.webhooks.document import read_subscription
 from tierwise.webhooks.log import delivery_document, list_deliveries
 from tierwise.webhooks.registry import Subscription, create_subscription, find_subscription, update_subscription
-from tierwise_scoring.webhooks.courier import Courier, Post, utc_now
+from tierwise_scoring.webhooks.courier import Courier, Post
 from tierwise_scoring.webhooks.metrics import WebhookMetrics
 from tierwise_scoring.webhooks.sender import Sender
 
@@ -115,16 +117,13 @@ async def endpoint(**config: Any) -> AsyncIterator[Endpoint]:
 
 
 class Clock:
-    """Stands still until it is told."""
+    """Stands still; Webhooks.later moves it."""
 
     def __init__(self) -> None:
         self.now = datetime.now(UTC)
 
     def __call__(self) -> datetime:
         return self.now
-
-    def forward(self, **of: float) -> None:
-        self.now += timedelta(**of)
 
 
 @dataclass
@@ -134,6 +133,7 @@ class Webhooks:
     engine: AsyncEngine
     vault: Vault
     post: Post
+    clock: Clock
 
     async def subscribe(self, url: str, **given: Any) -> tuple[Subscription, str]:
         """The subscription and its secret. `given`: as in its document."""
@@ -146,6 +146,14 @@ class Webhooks:
     async def shown_by(self, subscription_id: str) -> Subscription:
         async with self.engine.begin() as connection:
             return await find_subscription(connection, self.vault, subscription_id)
+
+    async def later(self, **of: float) -> None:
+        """So much later: what is scheduled comes nearer by it, and signatures are of then."""
+        passed = timedelta(**of)
+        self.clock.now += passed
+        async with self.engine.begin() as connection:
+            for table, column in ((deliveries, deliveries.c.due), (subscriptions, subscriptions.c.paused_until)):
+                await connection.execute(update(table).values({column: column - passed}))
 
     async def change(self, subscription: Subscription, **patch: Any) -> Subscription:
         async with self.engine.begin() as connection:
@@ -165,10 +173,9 @@ class Webhooks:
 
 
 @asynccontextmanager
-async def webhooks(
-    engine: AsyncEngine, vault: Vault, *, clock: Callable[[], datetime] = utc_now
-) -> AsyncIterator[Webhooks]:
+async def webhooks(engine: AsyncEngine, vault: Vault) -> AsyncIterator[Webhooks]:
     """That may go to the loopback."""
-    async with Sender([LOOPBACK], clock=clock) as one:
+    clock = Clock()
+    async with Sender([LOOPBACK]) as one:
         metrics = WebhookMetrics(CollectorRegistry())
-        yield Webhooks(engine, vault, Post(engine, vault, one, metrics, clock, draw=random.Random(1)))
+        yield Webhooks(engine, vault, Post(engine, vault, one, metrics, clock, draw=random.Random(1)), clock)

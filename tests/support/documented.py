@@ -5,8 +5,10 @@ import json
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -46,6 +48,55 @@ async def _ran(*command: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
+
+
+class Shell:
+    """One shell into which a page's examples are pasted, so that what one of them sets the next ones know."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, directory: Path, **variables: str) -> AsyncIterator[Self]:
+        process = await asyncio.create_subprocess_exec(
+            "sh", cwd=directory, env=os.environ | variables, stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        shell = cls(process)
+        try:
+            await shell.paste('curl() { command curl --silent --show-error "$@"; }')
+            yield shell
+        finally:
+            process.kill()
+            await process.wait()
+
+    async def paste(self, script: str) -> str:
+        """What it prints."""
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{script}\nprintf '\\036'\n".encode())
+        return (await self._process.stdout.readuntil(b"\x1e"))[:-1].decode()
+
+
+def holds(answer: Any, shown: Any) -> bool:
+    """Whether an answer is like one that is shown, which may be shorter: it has these names, and as many things at
+    least, with values of these types; null, true and false are themselves."""
+    match shown:
+        case dict():
+            return isinstance(answer, dict) and all(
+                name in answer and holds(answer[name], value) for name, value in shown.items()
+            )
+        case list():
+            return (
+                isinstance(answer, list)
+                and len(shown) <= len(answer)
+                and all(holds(one, like) for one, like in zip(answer, shown, strict=False))
+            )
+        case None | bool():
+            return answer is shown
+        case _:
+            return type(answer) is type(shown)
 
 
 async def answered(script: str, **variables: str) -> Any:

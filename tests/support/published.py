@@ -86,8 +86,10 @@ async def own_topics(bootstrap_servers: str) -> AsyncIterator[None]:
     try:
         held = ours & set(await admin.list_topics())
         assert not held, f"the broker of the tests is in use: it holds {', '.join(sorted(held))}"
-        yield
-        await admin.delete_topics(sorted(ours & set(await admin.list_topics())))
+        try:
+            yield
+        finally:
+            await admin.delete_topics(sorted(ours & set(await admin.list_topics())))
     finally:
         await admin.close()
 

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.support.deliveries import LOOPBACK, Answer, Endpoint, Received, endpoint
-from tierwise_scoring.webhooks.courier import utc_now
 from tierwise_scoring.webhooks.guard import Lookups, meant
 from tierwise_scoring.webhooks.sender import Request, Result, Sender
 
@@ -47,9 +46,9 @@ def resolving(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[str]:
 
 
 async def send(url: str, **sender: Any) -> Result:
-    given: dict[str, Any] = {"allowed": [], "clock": utc_now, "timeout_s": 5.0}
+    given: dict[str, Any] = {"allowed": [], "timeout_s": 5.0}
     async with Sender(**given | sender) as one:
-        return await one.send(Request("POST", url, {}, b"{}"))
+        return await one.send(Request("POST", url, {}, b"{}"), datetime.now(UTC))
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

@@ -8,7 +8,7 @@ import msgspec
 from fastapi import Request
 
 from tierwise.domain.customer_id import internal_id, public_id
-from tierwise.problem import Forbidden, Unauthorized
+from tierwise.problem import Forbidden, Unauthorized, Unavailable
 from tierwise.security.keys import Reader
 from tierwise_profile_api.backend import Backend, backend_of
 from tierwise_profile_api.parameters import TOKEN_PARAMETER
@@ -59,6 +59,16 @@ async def reader_of(request: Request) -> Reader:
     return reader
 
 
+async def still_holds(request: Request, scope: str) -> bool:
+    """Whether what came with a request that goes on is still good. What cannot be looked up now is."""
+    try:
+        return scope in (await _reader(request, backend_of(request))).scopes
+    except Unauthorized:
+        return False
+    except Unavailable:
+        return True
+
+
 async def _reader(request: Request, source: Backend) -> Reader:
     scheme, _, given = request.headers.get("authorization", "").partition(" ")
     secret = given.strip() if scheme.lower() == "bearer" else ""
@@ -78,7 +88,8 @@ async def _reader(request: Request, source: Backend) -> Reader:
 async def _holder_of_token(secret: str, source: Backend) -> Reader:
     token = open_token(secret, source.vault, datetime.now(UTC))
     maker = await source.keys.reader(token.key)
-    return msgspec.structs.replace(maker, scopes=maker.scopes.intersection(token.scopes), customer=token.customer)
+    scopes = maker.scopes.intersection(token.scopes)
+    return msgspec.structs.replace(maker, scopes=scopes, customer=token.customer, ends_s=token.expires_s)
 
 
 def _check_customer(reader: Reader, request: Request) -> None:

@@ -20,6 +20,7 @@ from tierwise.security.personal import Vault, open_vault
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import Stream
+from tierwise_profile_api.kept_statistics import keep_counted
 from tierwise_profile_api.oidc import Issuer
 from tierwise_profile_api.rates import Rates
 from tierwise_profile_api.reads import Reads, database_needed
@@ -73,11 +74,17 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         reads = Reads(engine, size=CONNECTIONS)
         stream = open_stream(settings, engine, vault)
         try:
-            forgetting = asyncio.create_task(forget(engine, settings.audit_retention_days))
+            source = Backend(engine, reads, vault, KeyRing(engine, vault), stream, Issuer.of(settings))
+            tasks = [
+                asyncio.create_task(forget(engine, settings.audit_retention_days)),
+                asyncio.create_task(keep_counted(reads, source.snapshots, source.rulebook_in_force)),
+            ]
             try:
-                yield Backend(engine, reads, vault, KeyRing(engine, vault), stream, Issuer.of(settings))
+                yield source
             finally:
-                forgetting.cancel()
+                for task in tasks:
+                    task.cancel()
+                await source.snapshots.close()
         finally:
             await stream.close()
             await reads.close()

@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 from fastapi import Request, Response
 
+from tierwise.domain.change import rfc3339
 from tierwise.domain.claim import Claim, Terms, take
 from tierwise.domain.customer_id import public_id
 from tierwise.domain.interaction import Interaction, encode, strongest
@@ -64,9 +65,12 @@ async def append(request: Request, reader: Reader, customers: Sequence[Row], sai
     return accepted(entry.id, public_id(min(row["id"] for row in customers)))
 
 
-def accepted(entry_id: str, customer_id: str | None) -> Response:
-    """`customer_id`: whom it is of; None where it may be of many."""
+def accepted(entry_id: str, customer_id: str | None, *, kept_whole_before: datetime | None = None) -> Response:
+    """`customer_id`: whom it is of; None where it may be of many. `kept_whole_before`: what happened before is kept as
+    sums, which cannot be taken apart."""
     body = {"id": entry_id} if customer_id is None else {"id": entry_id, "customer_id": customer_id}
+    if kept_whole_before is not None:
+        body["kept_whole_before"] = rfc3339(kept_whole_before)
     return Response(_encode(body), 202, {"Cache-Control": "no-store"}, "application/json")
 
 

@@ -60,7 +60,9 @@ class Issuer:
         except jwt.PyJWTError as error:
             raise Unauthorized(f"This JWT is not accepted: {error}.") from error
         name = claims.get("email") or claims.get("preferred_username") or claims["sub"]
-        return Reader(id=f"oidc:{claims['sub']}", name=str(name), scopes=self._scopes(claims))
+        return Reader(
+            id=f"oidc:{claims['sub']}", name=str(name), scopes=self._scopes(claims), ends_s=claims["exp"] + _LEEWAY_S
+        )
 
     def _scopes(self, claims: dict[str, Any]) -> frozenset[str]:
         given = claims.get(self._scope_claim, "")

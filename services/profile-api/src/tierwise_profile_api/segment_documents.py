@@ -56,4 +56,4 @@ LIST: Final[dict[str, Any]] = {"response_model": Segments, "responses": problems
 SHOW: Final[dict[str, Any]] = {"response_model": CountedSegment, "responses": problems(404)}
 CREATE: Final[dict[str, Any]] = {"response_model": Segment, "responses": problems(409, 413)}
 REPLACE: Final[dict[str, Any]] = {"response_model": Segment, "responses": problems(404, 413)}
-DELETE: Final[dict[str, Any]] = {"responses": problems(404)}
+DELETE: Final[dict[str, Any]] = {"responses": problems(404, 409)}

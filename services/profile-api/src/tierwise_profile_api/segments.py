@@ -12,11 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tierwise.db.tables import segment_members, segments
 from tierwise.domain.change import SEGMENT, rfc3339
 from tierwise.domain.rulebook.book import Rulebook
-from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.rulebook.expressions import ExpressionError
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.segment import FILTER_CHARS_MAX, NAME, SEGMENTS_MAX
 from tierwise.finding.conditions import Bound
 from tierwise.finding.expression_sql import condition_of
 from tierwise.problem import NotFound, Problem
+from tierwise.webhooks.registry import naming_segment
 
 _LABEL_CHARS_MAX: Final = 100
 _LANGUAGES: Final = ("en", "zh")
@@ -28,6 +30,16 @@ class UnknownSegment(NotFound):
 
 class SegmentThere(Problem):
     status, code, title = 409, "segment_exists", "There is a segment of this name"
+
+
+class SegmentInUse(Problem):
+    """`subscriptions` names those that name it."""
+
+    status, code, title = 409, "segment_in_use", "Subscriptions name this segment"
+
+    def __init__(self, name: str, subscriptions: list[str]) -> None:
+        detail = f"{name} stands in filters of {', '.join(subscriptions)}: change or delete these subscriptions first."
+        super().__init__(detail, subscriptions=subscriptions)
 
 
 class InvalidSegment(Problem):
@@ -112,8 +124,11 @@ async def replace_segment(connection: AsyncConnection, name: str, given: Definit
 
 
 async def delete_segment(connection: AsyncConnection, name: str) -> None:
-    """Nobody is told that members leave. Raises UnknownSegment."""
+    """Nobody is told that members leave. Raises UnknownSegment, SegmentInUse."""
     found = await find_segment(connection, name)
+    await connection.execute(select(segments.c.id).where(segments.c.id == found.id).with_for_update())
+    if naming := await naming_segment(connection, name):  # whoever comes now to name it waits, and finds none
+        raise SegmentInUse(name, naming)
     await connection.execute(delete(segments).where(segments.c.id == found.id))
     await connection.execute(delete(segment_members).where(segment_members.c.segment_id == found.id))
 

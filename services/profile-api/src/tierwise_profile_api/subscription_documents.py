@@ -5,6 +5,7 @@ from typing import Any, Final
 from tierwise.domain.change import ASPECTS
 from tierwise.openapi import merge_patch
 from tierwise.webhooks.document import (
+    BULK_CAUSES,
     CAUSES,
     DESCRIPTION_CHARACTERS_MAX,
     ONE_ASPECT,
@@ -37,8 +38,13 @@ _FILTERS: Final[dict[str, Any]] = {
         "from": _values("From any of these values."),
         "to": _values("To any of these values."),
         "causes": _values(
-            "By any of these causes. Empty: all but import, release and cuts, which change many customers at once.",
+            f"By any of these causes. Empty: all but {', '.join(BULK_CAUSES)}, which change many customers at once.",
             {"enum": list(CAUSES)},
+        ),
+        "segments": _values(
+            "Of customers who are in one of these segments before the change or after it, so also who comes into one "
+            "or leaves it by the change.",
+            {"type": "string", "examples": ["top-buyers"]},
         ),
     },
 }

@@ -23,6 +23,7 @@ from tierwise.security.keys import (
     revoke_key,
 )
 from tierwise.security.personal import Vault, open_vault, rewrap
+from tierwise.security.source_document import InvalidSource, check_name
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
@@ -61,6 +62,9 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter("--browser goes with --source, --scope and --rate with --reader")
         if unknown := set(scope or ()) - set(SCOPES):
             raise typer.BadParameter(f"no scope is called {', '.join(sorted(unknown))}: {', '.join(SCOPES)}")
+        if source is not None:
+            with told_as_wrong_use(InvalidSource):
+                check_name(source)
         created = asyncio.run(
             _create(settings_of_environment(), source, reader, scope or DEFAULT_SCOPES, browser=browser, rate=rate)
         )

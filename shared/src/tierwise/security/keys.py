@@ -39,13 +39,14 @@ class SourceExists(Problem):
 
 class Reader(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds a read key. `customer`: the only one whom they may read, None: all; `rate_per_s`: of requests, None:
-    without a limit."""
+    without a limit; `ends_s`: when the token that says so does, in seconds since 1970, None: never by itself."""
 
     id: str
     name: str
     scopes: frozenset[str]
     customer: int | None = None
     rate_per_s: float | None = None
+    ends_s: float | None = None
 
 
 class Created(NamedTuple):

@@ -17,7 +17,7 @@ from phonenumbers import SUPPORTED_REGIONS
 from tierwise.domain.attributes import RESERVED
 from tierwise.domain.interaction import CHANNELS, IDENTIFIER_KINDS
 from tierwise.domain.property_schema import InvalidSchema, PropertySchema
-from tierwise.domain.source import BACKEND, BROWSER, Intake, RateLimit, Trust, TypeSchema
+from tierwise.domain.source import BACKEND, BROWSER, BY_HAND, Intake, RateLimit, Trust, TypeSchema
 from tierwise.files.mapping import MappingError, parse_mapping
 from tierwise.problem import Problem
 
@@ -80,7 +80,14 @@ def check_name(name: Any) -> str:
         raise InvalidSource("name", f"it has 1 to {NAME_CHARACTERS_MAX} characters")
     if not name.isprintable() or name != name.strip() or set(name) & set("/?#%"):
         raise InvalidSource("name", "it stands in paths: no /, ?, #, %, no control characters, no space at its ends")
+    refuse_reserved(name)
     return name
+
+
+def refuse_reserved(name: str) -> None:
+    """What a system sent under this name would be taken for a person's word. Raises InvalidSource."""
+    if name == BY_HAND:
+        raise InvalidSource("name", f"{name} stands for what people write back through the API: take another one")
 
 
 def _merged(old: Any, patch: Any) -> Any:

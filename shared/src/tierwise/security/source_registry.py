@@ -18,7 +18,7 @@ from tierwise.domain.source import Intake, Trust
 from tierwise.problem import NotFound, Problem
 from tierwise.security.keys import Created, SourceExists, add_write_key
 from tierwise.security.personal import Vault
-from tierwise.security.source_document import Described, InvalidSource, document_of, patch_source
+from tierwise.security.source_document import Described, InvalidSource, document_of, patch_source, refuse_reserved
 from tierwise.security.sources import secret_context
 
 GRACE: Final = timedelta(hours=24)
@@ -152,13 +152,15 @@ def _check_grace(grace: timedelta) -> None:
 
 
 async def _row(connection: AsyncConnection, name: str, *, live: bool = False) -> Row[Any]:
-    """`live`: locked for a change, and refused where it is retired."""
+    """`live`: locked for a change, and refused where it is retired or reserved."""
     query = select(sources).where(sources.c.name == name)
     row = None
     if "\0" not in name:
         row = (await connection.execute(query.with_for_update() if live else query)).one_or_none()
     if row is None:
         raise UnknownSource(f"There is no source {name[:100]!r}: `tierwise source list` shows them.")
+    if live:
+        refuse_reserved(name)
     if live and row.retired_at is not None:
         raise SourceRetired(f"The source {name} is retired: make another one.")
     return row

@@ -14,7 +14,7 @@ from tierwise.db.engine import open_engine
 from tierwise.db.migrate import check
 from tierwise.security.commands import AsJson, in_transaction, settings_of_environment, told_as_wrong_use
 from tierwise.table import show, show_json
-from tierwise.webhooks.document import CAUSES, InvalidSubscription, read_subscription
+from tierwise.webhooks.document import BULK_CAUSES, CAUSES, InvalidSubscription, read_subscription
 from tierwise.webhooks.log import add_replay, add_test, delivery_document, find_delivery, list_deliveries
 from tierwise.webhooks.registry import create_subscription, list_subscriptions, subscription_document
 
@@ -44,8 +44,9 @@ def create(
     new: Annotated[list[str] | None, typer.Option("--to", help="Only to these values.")] = None,
     cause: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only by these causes, of {', '.join(CAUSES)}. None given: all but the last three."),
+        typer.Option(help=f"Only by these causes, of {', '.join(CAUSES)}. None: all but the last {len(BULK_CAUSES)}."),
     ] = None,
+    segment: Annotated[list[str] | None, typer.Option(help="Only of who is in one of these segments.")] = None,
     description: Annotated[str, typer.Option(help="What it is for.")] = "",
     request: Annotated[
         typer.FileText | None,
@@ -54,7 +55,8 @@ def create(
     as_json: AsJson = False,
 ) -> None:
     """Send changes to an address from now on. Its secret is printed this once."""
-    filters = {"aspects": aspect or [], "from": old or [], "to": new or [], "causes": cause or []}
+    filters = {"aspects": aspect, "from": old, "to": new, "causes": cause, "segments": segment}
+    filters = {name: values or [] for name, values in filters.items()}
     document = {"url": url, "description": description, "filters": filters}
     with told_as_wrong_use(InvalidSubscription):
         described = read_subscription(document | ({} if request is None else {"request": _json_of(request)}))

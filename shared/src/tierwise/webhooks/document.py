@@ -46,12 +46,14 @@ class InvalidSubscription(Problem):
 
 class Filters(msgspec.Struct, frozen=True, rename={"old": "from", "new": "to"}):
     """Which changes are sent; empty: any. `aspects`: tier, intent, lifecycle, merge, tag for every tag, or
-    tag:FAMILY.NAME. `causes`: empty: all but those of BULK_CAUSES."""
+    tag:FAMILY.NAME. `causes`: empty: all but those of BULK_CAUSES. `segments`: of those who are in one of them, by
+    their names."""
 
     aspects: tuple[str, ...] = ()
     old: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
 
 
 class Described(NamedTuple):

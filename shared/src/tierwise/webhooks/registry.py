@@ -10,7 +10,7 @@ import msgspec
 from sqlalchemy import Row, delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tierwise.db.tables import deliveries, subscription_secrets, subscriptions
+from tierwise.db.tables import deliveries, segments, subscription_secrets, subscriptions
 from tierwise.domain.change import rfc3339
 from tierwise.problem import NotFound, Problem
 from tierwise.security.personal import Vault
@@ -60,9 +60,11 @@ class Subscription:
 async def create_subscription(
     connection: AsyncConnection, vault: Vault, described: Described
 ) -> tuple[Subscription, str]:
-    """It gets what is committed from now on. Its secret is shown this once. Raises TooManySubscriptions."""
+    """It gets what is committed from now on. Its secret is shown this once. Raises TooManySubscriptions,
+    InvalidSubscription where it names a segment that there is not."""
     if (await connection.scalar(select(func.count()).select_from(subscriptions)) or 0) >= SUBSCRIPTIONS_MAX:
         raise TooManySubscriptions(f"There are {SUBSCRIPTIONS_MAX}: delete one that nobody needs.")
+    await _hold_segments(connection, described.filters)
     subscription_id = f"sub_{secrets.token_hex(8)}"
     row = {**_columns(described, vault, subscription_id), "id": subscription_id, "last_id": 0}
     cursor = {"window_from": _OLDEST_RUNNING, "window_to": _OLDEST_RUNNING}
@@ -89,6 +91,7 @@ async def update_subscription(
     InvalidSubscription."""
     row = await subscription_row(connection, subscription_id, lock=True)
     new = patched(described_of(row, vault), patch)
+    await _hold_segments(connection, new.filters)
     changed = _columns(new, vault, row.id)
     if new.enabled and not row.enabled:
         changed |= {"disabled_reason": None, "disabled_at": None, "paused_until": None}
@@ -96,6 +99,12 @@ async def update_subscription(
         await connection.execute(update(deliveries).where(mine).values(due=func.now(), attempt=0))
     await connection.execute(update(subscriptions).where(subscriptions.c.id == row.id).values(changed))
     return await find_subscription(connection, vault, subscription_id)
+
+
+async def naming_segment(connection: AsyncConnection, name: str) -> list[str]:
+    """The ids of the subscriptions whose filters name this segment, disabled ones too."""
+    query = select(subscriptions.c.id).where(subscriptions.c.filters["segments"].has_key(name))
+    return list((await connection.execute(query.order_by(subscriptions.c.created_at))).scalars())
 
 
 async def delete_subscription(connection: AsyncConnection, subscription_id: str) -> None:
@@ -202,6 +211,19 @@ async def _subscription(connection: AsyncConnection, vault: Vault, row: Row[Any]
         pending=await connection.scalar(select(func.count()).where(waiting)) or 0,
         live=await live_secrets(connection, vault, row.id),
     )
+
+
+async def _hold_segments(connection: AsyncConnection, filters: Filters) -> None:
+    """None of them is deleted before this transaction ends, and then the subscription is seen. Raises
+    InvalidSubscription."""
+    if not filters.segments:
+        return
+    query = select(segments.c.name).where(segments.c.name.in_(filters.segments)).order_by(segments.c.id)
+    held = set((await connection.execute(query.with_for_update(read=True, key_share=True))).scalars())
+    for name in filters.segments:
+        if name not in held:
+            reason = f"there is no segment {name[:64]!r}: GET /v1/segments lists them, POST /v1/segments makes one"
+            raise InvalidSubscription("filters.segments", reason)
 
 
 async def _add_secret(connection: AsyncConnection, vault: Vault, subscription_id: str) -> str:

@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 Items = Iterator[dict[str, Any]]
+
+_REPEATS_KEPT: Final = 10_000  # a repeat comes a quarter of an hour later, as a rule
 
 
 def until(items: Items, end: datetime) -> Items:
@@ -16,8 +18,17 @@ def until(items: Items, end: datetime) -> Items:
 
 
 def as_if_now(items: Items, start: datetime) -> Items:
-    """What happens from `start` on happens at the moment at which it is taken from here."""
+    """What happens from `start` on happens at the moment at which it is first taken from here. Its id says when, for in
+    another run it happens again; a repeat is the same word for word."""
+    taken: dict[str, dict[str, Any]] = {}
     for item in items:
-        if datetime.fromisoformat(item["time"]) >= start:
-            item = item | {"time": datetime.now(UTC).isoformat(timespec="milliseconds")}
-        yield item
+        if datetime.fromisoformat(item["time"]) < start:
+            yield item
+            continue
+        if item["id"] not in taken:
+            if len(taken) == _REPEATS_KEPT:
+                del taken[next(iter(taken))]
+            now = datetime.now(UTC)
+            fresh = {"id": f"{item['id']}-{now.timestamp() * 1000:.0f}", "time": now.isoformat(timespec="milliseconds")}
+            taken[item["id"]] = item | fresh
+        yield taken[item["id"]]

@@ -17,22 +17,26 @@ from tierwise_profile_api.live.feed import Feed, frame_of
 from tierwise_profile_api.live.listener import Listener
 from tierwise_profile_api.live.metrics import LiveMetrics
 from tierwise_profile_api.live.position import Position
+from tierwise_profile_api.live.term import EXPIRED, RENEW, REVOKED, Permit, Term
 
 _CHUNK_BYTES: Final = 64_000
 _SEND_TIMEOUT_S: Final = 30.0
 _RETRY_MS: Final = (1_000, 5_000)  # drawn at random, so that not everybody comes back at once
 
 _WHY_IT_ENDS: Final = {
+    EXPIRED: "Your token has ended. Get a new one, and connect again with it and the last event's id.",
+    REVOKED: "Your key was revoked. Connect again with another one and the last event's id.",
     "away": "The database is away. Connect again with the last event's id.",
     "restart": "This process stops. Connect again with the last event's id, as browsers do by themselves.",
-    "renew": "Connections are renewed by the hour. Connect again with the last event's id and a valid token.",
+    RENEW: "Connections are renewed by the hour. Connect again with the last event's id and a valid token.",
     "too_slow": "Too many events waited for you. Connect again with the last event's id, ask for less, or read faster.",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """What live connections of a process share. `life_s`: after that who listens has to prove again that they may."""
+    """What live connections of a process share. `life_s`: after that who listens has to prove again that they may;
+    whether a key was revoked is looked at every `heartbeat_s`."""
 
     feed: Feed
     metrics: LiveMetrics
@@ -45,10 +49,11 @@ class LiveResponse(Response):
 
     media_type = "text/event-stream"
 
-    def __init__(self, live: Live, source: Backend, listener: Listener, heard: Position | None) -> None:
+    def __init__(self, live: Live, source: Backend, listener: Listener, heard: Position | None, permit: Permit) -> None:
         super().__init__(headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._live, self._source, self._listener, self._heard = live, source, listener, heard
+        self._permit = permit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._live.feed.enter(self._listener)
@@ -83,24 +88,26 @@ class LiveResponse(Response):
 
     async def _chunks(self, *, missed: bool) -> AsyncIterator[bytes]:
         yield b"retry: %d\nid: %s\n\n" % (random.randint(*_RETRY_MS), str(self._heard).encode())  # noqa: S311
+        term = Term(self._permit, life_s=self._live.life_s, every_s=self._live.heartbeat_s)
         if missed:
             try:
                 async for chunk in self._catch_up():
                     yield chunk
+                    if reason := await term.over():
+                        yield _farewell(reason)
+                        return
             except Unavailable:
                 yield _farewell("away")
                 return
-        clock = asyncio.get_running_loop().time
-        ends_at = clock() + self._live.life_s * random.uniform(0.9, 1)  # noqa: S311
         listener = self._listener
         while not (listener.lost or (listener.ended and not listener.waiting)):
+            if reason := await term.over():
+                yield _farewell(reason)
+                return
             listener.stirred.clear()
             if listener.waiting:
                 yield self._take()
-                continue
-            if clock() > ends_at:
-                listener.end("renew")
-            elif not await _within(self._live.heartbeat_s, listener.stirred):
+            elif not await _within(min(self._live.heartbeat_s, term.left_s), listener.stirred):
                 yield b": \nid: %s\n\n" % str(self._live.feed.position or self._heard).encode()
         if listener.lost:
             self._live.metrics.dropped.inc()

@@ -1,5 +1,7 @@
 """Statistics of what happened: activity, orders, hours of the day, and how far customers came."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -10,6 +12,7 @@ from tierwise.domain.calendar import date_of, day_number
 from tierwise.domain.change import rfc3339
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.security.keys import Reader
+from tierwise_profile_api import kept_statistics
 from tierwise_profile_api import statistics_documents as documents
 from tierwise_profile_api.activity import (
     BY_DAY,
@@ -25,9 +28,10 @@ from tierwise_profile_api.authenticate import STATISTICS, documented, holding
 from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.filters import Asked
-from tierwise_profile_api.funnel import funnel_statement, funnel_steps, way_of
+from tierwise_profile_api.funnel import funnel_steps, way_of
 from tierwise_profile_api.narrowing import narrowed
 from tierwise_profile_api.parameters import VALUES_MAX, BadParameter, channels, known_parameters
+from tierwise_profile_api.reads import Reads, Row
 
 router = APIRouter(prefix="/v1/statistics", tags=["statistics"], dependencies=[Depends(known_parameters)])
 
@@ -58,12 +62,9 @@ async def activity(
     request: Request, _: StatisticsReader, from_: From = None, to: To = None, channel: Channels = None
 ) -> Response:
     """Those that count for the classification, by when they happened."""
-    source = backend_of(request)
-    rulebook = await source.rulebook_in_force()
-    days, body = _begun(rulebook, from_, to)
-    starts = days.quarters(rulebook)
-    rows = await source.reads.rows(BY_DAY, starts[0], starts[-1], _channels(channel), starts)
-    return _answer({**body, "days": activity_by_day(rows, days)})
+    asked = await _begun(request, from_, to)
+    rows = await asked.rows(BY_DAY, _channels(channel), asked.starts)
+    return _answer({**asked.body, "days": activity_by_day(rows, asked.days)})
 
 
 @router.get(
@@ -81,14 +82,12 @@ async def orders(
     to: To = None,
 ) -> Response:
     """Orders are the interactions of the type purchase. Other currencies are converted at the rates of the days."""
-    source = backend_of(request)
-    rulebook = await source.rulebook_in_force()
-    days, body = _begun(rulebook, from_, to)
-    starts = days.quarters(rulebook)
-    rows = [row for row in await source.reads.rows(BY_DAY, starts[0], starts[-1], None, starts) if row["sale"]]
+    asked = await _begun(request, from_, to)
+    rulebook = asked.rulebook
+    rows = [row for row in await asked.rows(BY_DAY, None, asked.starts) if row["sale"]]
     without = {row["currency"] for row in rows} - rulebook.rates.keys() - {""}
-    periods = list(sales_by_period(rows, days, period, rulebook))
-    return _answer({**body, "currency": rulebook.currency, "periods": periods, "unconverted": sorted(without)})
+    periods = list(sales_by_period(rows, asked.days, period, rulebook))
+    return _answer({**asked.body, "currency": rulebook.currency, "periods": periods, "unconverted": sorted(without)})
 
 
 @router.get(
@@ -102,13 +101,11 @@ async def hours(
     request: Request, _: StatisticsReader, from_: From = None, to: To = None, channel: Channels = None
 ) -> Response:
     """On the clock of the business time zone."""
-    source = backend_of(request)
-    rulebook = await source.rulebook_in_force()
-    days, body = _begun(rulebook, from_, to)
-    starts = days.quarters(rulebook)
-    clock = hours_of(starts, rulebook)
-    rows = await source.reads.rows(BY_HOUR, starts[0], starts[-1], _channels(channel), starts, clock, rulebook.currency)
-    return _answer({**body, "currency": rulebook.currency, "hours": by_hour(rows, days, rulebook)})
+    asked = await _begun(request, from_, to)
+    rulebook = asked.rulebook
+    clock = hours_of(asked.starts, rulebook)
+    rows = await asked.rows(BY_HOUR, _channels(channel), asked.starts, clock, rulebook.currency)
+    return _answer({**asked.body, "currency": rulebook.currency, "hours": by_hour(rows, asked.days, rulebook)})
 
 
 @router.get(
@@ -131,16 +128,31 @@ async def funnel(
     source = backend_of(request)
     rulebook = await source.rulebook_in_force()
     way = way_of(step or (), rulebook)
-    asking = funnel_statement(await narrowed(source, asked, rulebook), way)
-    found = await source.snapshots.get(
-        (request.url.path, request.url.query, rulebook), lambda: source.reads.rows(asking.statement, *asking.values)
-    )
+    filters = await narrowed(source, asked, rulebook)
+    found = await kept_statistics.funnel(source.reads, source.snapshots, rulebook, filters, way)
     steps = funnel_steps(found.value, way, rulebook)
     return _answer({"as_of": rfc3339(found.at), "steps": steps}, found.headers)
 
 
-def _begun(rulebook: Rulebook, from_: str | None, to: str | None) -> tuple[Days, dict[str, Any]]:
-    """The days asked for, and what the answer begins with. Raises BadParameter."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The days asked for, with the quarters of hours at which they begin, and what the answer begins with."""
+
+    reads: Reads
+    rulebook: Rulebook
+    days: Days
+    starts: Sequence[int]
+    body: dict[str, Any]
+
+    async def rows(self, statement: str, *more: Any) -> list[Row]:
+        """Of these days. Raises Unavailable."""
+        return await self.reads.rows(statement, self.starts[0], self.starts[-1], *more)
+
+
+async def _begun(request: Request, from_: str | None, to: str | None) -> _Asked:
+    """Raises BadParameter, Unavailable."""
+    source = backend_of(request)
+    rulebook = await source.rulebook_in_force()
     now = datetime.now(UTC)
     last = _day("to", to) or date_of(rulebook.days.day_of(now))
     try:
@@ -151,7 +163,7 @@ def _begun(rulebook: Rulebook, from_: str | None, to: str | None) -> tuple[Days,
         raise BadParameter("from", f"It is not after `to`, and at most {_DAYS_MAX:,} days before.")
     days = Days(day_number(first), day_number(last))
     body = {"as_of": rfc3339(now), "from": str(first), "to": str(last), "timezone": rulebook.days.zone.key}
-    return days, body
+    return _Asked(source.reads, rulebook, days, days.quarters(rulebook), body)
 
 
 def _day(field: str, text: str | None) -> date | None:

@@ -7,13 +7,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 
 from tierwise.domain.change import ASPECTS
 from tierwise.security.keys import Reader
-from tierwise_profile_api.authenticate import PROFILES, documented, holding
+from tierwise_profile_api.authenticate import PROFILES, documented, holding, still_holds
 from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.live import backlog
 from tierwise_profile_api.live.listener import Listener, Wanted
 from tierwise_profile_api.live.position import Position
 from tierwise_profile_api.live.response import Live, LiveResponse
+from tierwise_profile_api.live.term import Permit
 from tierwise_profile_api.parameters import TOKEN_PARAMETER, VALUES_MAX, BadParameter, known_parameters
 from tierwise_profile_api.routes.customers import CustomerId, customer_number, unknown_customer
 
@@ -59,7 +60,7 @@ _STREAM: Final[dict[int | str, dict[str, Any]]] = {
 )
 async def follow_changes(
     request: Request,
-    _: Annotated[Reader, Depends(holding(PROFILES))],
+    reader: Annotated[Reader, Depends(holding(PROFILES))],
     aspect: Aspects = None,
     old: Old = None,
     new: New = None,
@@ -69,7 +70,7 @@ async def follow_changes(
 ) -> LiveResponse:
     """Committed changes in each customer's order, quiet ones left out, as on the topics. With the id of the last event
     heard nothing is missed; an event may come again after that."""
-    return await _answer(request, Listener(_wanted(aspect, old, new)), last_event_id, last_event)
+    return await _answer(request, reader, Listener(_wanted(aspect, old, new)), last_event_id, last_event)
 
 
 @router.get(
@@ -82,7 +83,7 @@ async def follow_changes(
 )
 async def follow_customer(
     request: Request,
-    _: Annotated[Reader, Depends(holding(PROFILES))],
+    reader: Annotated[Reader, Depends(holding(PROFILES))],
     customer_id: CustomerId,
     aspect: Aspects = None,
     old: Old = None,
@@ -97,17 +98,20 @@ async def follow_customer(
     if number not in persons:
         raise await unknown_customer(backend_of(request), number)
     listener = Listener(_wanted(aspect, old, new), number, persons[number])
-    return await _answer(request, listener, last_event_id, last_event)
+    return await _answer(request, reader, listener, last_event_id, last_event)
 
 
-async def _answer(request: Request, listener: Listener, header: str | None, parameter: str | None) -> LiveResponse:
+async def _answer(
+    request: Request, reader: Reader, listener: Listener, header: str | None, parameter: str | None
+) -> LiveResponse:
     source, live = backend_of(request), request.app.state.live
     assert isinstance(live, Live)  # noqa: S101
     field, text = ("Last-Event-ID", header) if header else ("last_event_id", parameter)
     heard = Position.parse(text, field=field) if text else None
     if heard is not None and heard.end > (await backlog.now(source.reads)).end:
         raise BadParameter(field, "This position is ahead of the database: it is another one's. Begin without it.")
-    return LiveResponse(live, source, listener, heard)
+    permit = Permit(reader.ends_s, lambda: still_holds(request, PROFILES))
+    return LiveResponse(live, source, listener, heard, permit)
 
 
 def _wanted(aspects: Sequence[str] | None, old: Sequence[str] | None, new: Sequence[str] | None) -> Wanted:

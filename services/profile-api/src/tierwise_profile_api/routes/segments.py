@@ -103,7 +103,7 @@ async def put_segment(request: Request, _: Writer, name: Name) -> Response:
     "/{name}", summary="Delete a segment", status_code=204, openapi_extra=_WRITING, **segment_documents.DELETE
 )
 async def remove_segment(request: Request, _: Writer, name: Name) -> Response:
-    """Nobody is told that its members leave."""
+    """Nobody is told that its members leave. While a subscription names it, it is 409 `segment_in_use`."""
     async with _transaction(request) as connection:
         await delete_segment(connection, name)
     return Response(status_code=204)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 import structlog
-from sqlalchemy import Row, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tierwise.db.engine import DATABASE_ERRORS, is_transient
@@ -44,7 +44,7 @@ def utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """What all couriers of a process share."""
+    """What all couriers of a process share. `clock`: of the signatures alone; all else goes by the database's."""
 
     engine: AsyncEngine
     vault: Vault
@@ -57,9 +57,10 @@ class Post:
 
 
 class _Round(NamedTuple):
-    """`more`: whether there was more than a round takes."""
+    """`at`: by the database's clock. `more`: whether there was more than a round takes."""
 
     letters: list[tuple[Head, Request | Unaddressable]]
+    at: datetime
     more: bool
 
 
@@ -103,30 +104,30 @@ class Courier:
         post = self._post
         async with post.connections, post.engine.begin() as connection:
             prepared = await self._prepare(connection)
-        if prepared.letters:
-            results = await asyncio.gather(*(self._sent(letter) for _, letter in prepared.letters))
+        if prepared is not None and prepared.letters:
+            results = await asyncio.gather(*(self._sent(letter, prepared.at) for _, letter in prepared.letters))
             made = [(head, result) for (head, _), result in zip(prepared.letters, results, strict=True)]
             async with post.connections, post.engine.begin() as connection:
-                await record(connection, self._id, made, now=post.clock(), draw=post.draw, metrics=post.metrics)
-        return bool(prepared.letters) or prepared.more
+                await record(connection, self._id, made, draw=post.draw, metrics=post.metrics)
+        return prepared is not None and (bool(prepared.letters) or prepared.more)
 
-    async def _prepare(self, connection: AsyncConnection) -> _Round:
-        now = self._post.clock()
-        query = select(subscriptions).where(subscriptions.c.id == self._id)
+    async def _prepare(self, connection: AsyncConnection) -> _Round | None:
+        """None: the subscription is there no more."""
+        query = select(subscriptions, func.now().label("now")).where(subscriptions.c.id == self._id)
         row = (await connection.execute(query)).one_or_none()
         if row is None:
-            return _Round([], more=False)
+            return None
         self.enabled = row.enabled
-        paused = row.paused_until is not None and row.paused_until > now
-        more = row.enabled and await fill(connection, row, now)
-        due = await heads(connection, self._id, now, only_tests=not row.enabled or paused, limit=AT_ONCE)
-        letters = await self._written(connection, row, due, now) if due else []
-        return _Round(letters, more)
+        paused = row.paused_until is not None and row.paused_until > row.now
+        more = row.enabled and await fill(connection, row)
+        due = await heads(connection, self._id, only_tests=not row.enabled or paused, limit=AT_ONCE)
+        letters = await self._written(connection, row, due) if due else []
+        return _Round(letters, row.now, more)
 
     async def _written(
-        self, connection: AsyncConnection, row: Row[Any], due: Sequence[Head], now: datetime
+        self, connection: AsyncConnection, row: Row[Any], due: Sequence[Head]
     ) -> list[tuple[Head, Request | Unaddressable]]:
-        post = self._post
+        post, now = self._post, self._post.clock()
         described = described_of(row, post.vault)
         live = [one.secret for one in await live_secrets(connection, post.vault, self._id)]
         letters: list[tuple[Head, Request | Unaddressable]] = []
@@ -145,7 +146,7 @@ class Courier:
         await personal_data_leaves(connection, self._id, described, leaving)
         return letters
 
-    async def _sent(self, letter: Request | Unaddressable) -> Result:
+    async def _sent(self, letter: Request | Unaddressable, at: datetime) -> Result:
         if isinstance(letter, Unaddressable):
-            return Result(Attempt(at=rfc3339(self._post.clock()), ms=0, error=str(letter)), hopeless=True)
-        return await self._post.sender.send(letter)
+            return Result(Attempt(at=rfc3339(at), ms=0, error=str(letter)), hopeless=True)
+        return await self._post.sender.send(letter, at)

@@ -24,12 +24,12 @@ _FORGET_EVERY_S: Final = 60.0
 _FORGET_MAX: Final = 10_000
 _SHARDS: Final = f"ARRAY[{', '.join(map(str, range(SHARDS)))}]::smallint[]"
 
-# $1 the moment.
 _SUBSCRIPTIONS: Final = """
 SELECT s.id, s.enabled, count(d.id) AS waiting,
        EXISTS (SELECT FROM subscription_replays WHERE subscription_id = s.id) AS again,
-       coalesce(bool_or(d.due <= $1 AND (d.kind = 'test' OR s.enabled AND coalesce(s.paused_until <= $1, true))), false)
-           AS due
+       coalesce(bool_or(
+           d.due <= now() AND (d.kind = 'test' OR s.enabled AND coalesce(s.paused_until <= now(), true))
+       ), false) AS due
 FROM subscriptions AS s LEFT JOIN deliveries AS d ON d.subscription_id = s.id AND d.state = 'pending'
 GROUP BY s.id
 """
@@ -104,7 +104,7 @@ class Dispatcher:
 
     async def _tend(self, raw: asyncpg.Connection) -> None:
         """A courier for each subscription, woken where there is something to do that no change announces."""
-        rows = await raw.fetch(_SUBSCRIPTIONS, self._post.clock())
+        rows = await raw.fetch(_SUBSCRIPTIONS)
         await self._employ({row["id"] for row in rows})
         for row in rows:
             self._post.metrics.backlog.labels(row["id"]).set(row["waiting"])

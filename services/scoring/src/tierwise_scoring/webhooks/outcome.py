@@ -36,14 +36,14 @@ async def record(
     subscription_id: str,
     made: Sequence[tuple[Head, Result]],
     *,
-    now: datetime,
     draw: random.Random,
     metrics: WebhookMetrics,
 ) -> None:
     """An attempt that another process has recorded meanwhile is left out."""
     raw = await driver_connection(connection)
     # Locked first, as whoever changes it does: else the two could wait for each other.
-    if not await raw.fetchval("SELECT true FROM subscriptions WHERE id = $1 FOR NO KEY UPDATE", subscription_id):
+    now = await raw.fetchval("SELECT now() FROM subscriptions WHERE id = $1 FOR NO KEY UPDATE", subscription_id)
+    if now is None:
         return
     verdicts = [_verdict(head, result, now, draw) for head, result in made]
     reason = await _disabling(raw, subscription_id, made, verdicts)

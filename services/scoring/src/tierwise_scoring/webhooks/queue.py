@@ -17,6 +17,7 @@ from tierwise.db.outbox import SHARDS, STORED_CHANGE, oldest_running
 from tierwise.domain.change import StoredChange
 from tierwise.webhooks.document import BULK_CAUSES
 from tierwise.webhooks.registry import filters_of
+from tierwise_scoring.webhooks.membership import IN_SEGMENTS
 
 WAITING_MAX: Final = 2_000
 """Deliveries that wait in the queue; the changes after them wait where they are."""
@@ -25,19 +26,20 @@ PAGE: Final = 500
 
 _SHARDS: Final = f"ARRAY[{', '.join(map(str, range(SHARDS)))}]::smallint[]"
 
-# $1 to $4 are the filters, as `_filters` gives them.
-_PASSES: Final = """
+# $1 to $6 are the filters, as `_filters` gives them.
+_PASSES: Final = f"""
     NOT held.quiet
     AND ($1::text[] IS NULL OR held.aspect = ANY ($1) OR split_part(held.aspect, ':', 1) = ANY ($1))
     AND ($2::text[] IS NULL OR held."from" = ANY ($2))
     AND ($3::text[] IS NULL OR held."to" = ANY ($3))
     AND CASE WHEN $4::text[] IS NULL THEN held.cause <> ALL ($5::text[]) ELSE held.cause = ANY ($4) END
+    AND ($6::text[] IS NULL OR {IN_SEGMENTS})
 """
 
 
 def _page(within: str) -> str:
-    """$1 to $5 as above, $6 the subscription, $7 the kind, $8 when it is due, $9 after this row, $10 how many; the rest
-    is of `within`, a condition on changes as held. LATERAL by shard, so that each walks its own index from there."""
+    """$1 to $6 as above, $7 the subscription, $8 the kind, $9 after this row, $10 how many; the rest is of `within`, a
+    condition on changes as held. LATERAL by shard, so that each walks its own index from there."""
     return f"""
 WITH found AS MATERIALIZED (
     SELECT found.* FROM unnest({_SHARDS}) AS one (shard) CROSS JOIN LATERAL (
@@ -47,8 +49,8 @@ WITH found AS MATERIALIZED (
     ) found
     ORDER BY found.id LIMIT $10
 ), added AS (
-    INSERT INTO deliveries (subscription_id, kind, customer_id, sequence, due)
-    SELECT $6, $7, customer_id, sequence, $8 FROM found ORDER BY id
+    INSERT INTO deliveries (subscription_id, kind, customer_id, sequence)
+    SELECT $7, $8, customer_id, sequence FROM found ORDER BY id
 )
 SELECT count(*), max(id) FROM found
 """
@@ -65,16 +67,16 @@ WITH found AS MATERIALIZED (
 SELECT min(id) FROM found
 """
 
-# $1 the subscription, $2 the moment, $3 whether only tests, $4 how many. Of each customer the first that waits.
+# $1 the subscription, $2 whether only tests, $3 how many. Of each customer the first that waits.
 _HEADS: Final = f"""
 SELECT head.id, head.kind, head.attempt, head.created_at, {STORED_CHANGE}
 FROM (
     SELECT * FROM (
         SELECT DISTINCT ON (customer_id) id, kind, customer_id, sequence, attempt, created_at, due
-        FROM deliveries WHERE subscription_id = $1 AND state = 'pending' AND (kind = 'test' OR NOT $3)
+        FROM deliveries WHERE subscription_id = $1 AND state = 'pending' AND (kind = 'test' OR NOT $2)
         ORDER BY customer_id, id
     ) first
-    WHERE due <= $2 ORDER BY due, id LIMIT $4
+    WHERE due <= now() ORDER BY due, id LIMIT $3
 ) head
 LEFT JOIN changes AS held ON held.customer_id = head.customer_id AND held.sequence = head.sequence
 LEFT JOIN sources ON sources.id = held.source_id
@@ -96,12 +98,10 @@ class Head(NamedTuple):
     change: StoredChange | None
 
 
-async def heads(
-    connection: AsyncConnection, subscription_id: str, now: datetime, *, only_tests: bool, limit: int
-) -> list[Head]:
+async def heads(connection: AsyncConnection, subscription_id: str, *, only_tests: bool, limit: int) -> list[Head]:
     """What is due: of each customer at most one, so that theirs come one after another."""
     raw = await driver_connection(connection)
-    rows = await raw.fetch(_HEADS, subscription_id, now, only_tests, limit)
+    rows = await raw.fetch(_HEADS, subscription_id, only_tests, limit)
     return [_head(row) for row in rows]
 
 
@@ -110,7 +110,7 @@ def _head(row: asyncpg.Record) -> Head:
     return Head(row["id"], row["kind"], row["attempt"], row["created_at"], change)
 
 
-async def fill(connection: AsyncConnection, row: Row[Any], now: datetime) -> bool:
+async def fill(connection: AsyncConnection, row: Row[Any]) -> bool:
     """Take what has come since into the queue, as far as there is room. `row`: of the subscription. Returns whether
     there is more. Raises CursorTaken."""
     raw = await driver_connection(connection)
@@ -122,11 +122,11 @@ async def fill(connection: AsyncConnection, row: Row[Any], now: datetime) -> boo
     )
     if waiting >= WAITING_MAX:
         return False
-    filled = await _fill_again(raw, row, now)
-    return await _fill_changes(raw, row, now) or filled
+    filled = await _fill_again(raw, row)
+    return await _fill_changes(raw, row) or filled
 
 
-async def _fill_changes(raw: asyncpg.Connection, row: Row[Any], now: datetime) -> bool:
+async def _fill_changes(raw: asyncpg.Connection, row: Row[Any]) -> bool:
     expected = start, end, last_id = int(row.window_from), int(row.window_to), row.last_id
     if start == end:
         end, _ = await oldest_running(raw)
@@ -136,7 +136,7 @@ async def _fill_changes(raw: asyncpg.Connection, row: Row[Any], now: datetime) -
         if first is None:
             return False  # the cursor stays where it is: an idle subscription writes nothing
         last_id = first - 1
-    found, last = await raw.fetchrow(_CHANGES, *_filters(row), row.id, "change", now, last_id, PAGE, *window)
+    found, last = await raw.fetchrow(_CHANGES, *_filters(row), row.id, "change", last_id, PAGE, *window)
     following = (start, end, last) if found == PAGE else (end, end, 0)
     moved = await raw.fetchval(
         """UPDATE subscriptions SET window_from = $5::text::xid8, window_to = $6::text::xid8, last_id = $7
@@ -151,7 +151,7 @@ async def _fill_changes(raw: asyncpg.Connection, row: Row[Any], now: datetime) -
     return bool(found == PAGE)
 
 
-async def _fill_again(raw: asyncpg.Connection, row: Row[Any], now: datetime) -> bool:
+async def _fill_again(raw: asyncpg.Connection, row: Row[Any]) -> bool:
     """The same of what people want to have again."""
     replay = await raw.fetchrow(
         "SELECT id, since, until, after_id, last_id FROM subscription_replays WHERE subscription_id = $1 ORDER BY id",
@@ -160,9 +160,7 @@ async def _fill_again(raw: asyncpg.Connection, row: Row[Any], now: datetime) -> 
     if replay is None:
         return False
     number, since, until, after_id, last_id = replay
-    found, last = await raw.fetchrow(
-        _AGAIN, *_filters(row), row.id, "replay", now, after_id, PAGE, last_id, since, until
-    )
+    found, last = await raw.fetchrow(_AGAIN, *_filters(row), row.id, "replay", after_id, PAGE, last_id, since, until)
     if found == PAGE:
         done = "UPDATE subscription_replays SET after_id = $3 WHERE id = $1 AND after_id = $2 RETURNING true"
         moved = await raw.fetchval(done, number, after_id, last)
@@ -177,4 +175,4 @@ async def _fill_again(raw: asyncpg.Connection, row: Row[Any], now: datetime) -> 
 def _filters(row: Row[Any]) -> Sequence[list[str] | None]:
     filters = filters_of(row)
     named = (filters.aspects, filters.old, filters.new, filters.causes)
-    return [*(list(values) or None for values in named), list(BULK_CAUSES)]
+    return [*(list(values) or None for values in named), list(BULK_CAUSES), list(filters.segments) or None]

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -61,11 +61,10 @@ class Sender:
         self,
         allowed: Collection[Network],
         *,
-        clock: Callable[[], datetime],
         tls: ssl.SSLContext | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._lookups, self._clock, self._timeout_s = Lookups(), clock, timeout_s
+        self._lookups, self._timeout_s = Lookups(), timeout_s
         tls = tls or ssl.create_default_context()
         self._pools = {
             scheme: httpcore.AsyncConnectionPool(
@@ -88,9 +87,10 @@ class Sender:
             await pool.aclose()
         self._lookups.close()
 
-    async def send(self, request: Request) -> Result:
-        """Never raises what the endpoint or the network did wrong: it is in the result."""
-        at, started = self._clock(), time.perf_counter()
+    async def send(self, request: Request, at: datetime) -> Result:
+        """`at`: the moment of the attempt, by the database's clock. Never raises what the endpoint or the network did
+        wrong: it is in the result."""
+        started = time.perf_counter()
         status, error, answer, retry_after = None, None, None, None
         try:
             async with asyncio.timeout(self._timeout_s):
