@@ -57,6 +57,30 @@ def test_version_and_help_need_no_configuration(run: Run) -> None:
         assert command in shown.stdout
 
 
+IMPORTED = "import sys; from tierwise.cli import build; build(*sys.argv[1:]); print(*sorted(sys.modules))"
+
+
+@pytest.mark.parametrize(
+    ("first", "waits_for", "does_not_wait_for"),
+    [
+        ("--version", "typer", "sqlalchemy"),
+        ("rulebook", "tierwise_scoring", "tierwise_ingest"),
+        ("doctor", "sqlalchemy", "fastapi"),
+        ("key", "tierwise.security.keys", "pyarrow"),
+    ],
+)
+def test_a_command_waits_for_the_imports_of_no_other(first: str, waits_for: str, does_not_wait_for: str) -> None:
+    imported = subprocess.check_output([sys.executable, "-c", IMPORTED, first], text=True).split()
+    assert waits_for in imported
+    assert does_not_wait_for not in imported
+
+
+def test_a_mistyped_command_is_told_from_all_that_there_are(run: Run) -> None:
+    done = run("digset")
+    assert done.returncode == 2
+    assert "'digest'" in done.stderr
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -60,6 +60,8 @@ DAMAGED = {
     "in the history as it was published": """
         UPDATE changes SET score = score + 1 WHERE aspect = 'intent' AND customer_id =
             (SELECT min(customer_id) FROM changes WHERE aspect = 'intent')""",
+    "rulings: ": """
+        INSERT INTO rulings (key, id, ruling, author, at) VALUES (gen_random_uuid(), 'x', 'block', 'nobody', now())""",
     "published ": "UPDATE customers SET sequence = sequence + 1 WHERE id = (SELECT min(id) FROM customers)",
 }
 

@@ -1,18 +1,22 @@
 """Ingest for tests: the real application in this process, and what it has put on the stream."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import httpx
 import msgspec
+import uvicorn
 from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.services import free_port
 from tierwise.db.tables import sources
 from tierwise.domain.interaction import Interaction, decode
 from tierwise.domain.source import BACKEND, Intake, Trust
 from tierwise.security.keys import Created, create_write_key
 from tierwise.security.personal import Vault
+from tierwise.serving import UVICORN
 from tierwise.settings import Settings
 from tierwise.stream.open import open_stream
 from tierwise.stream.port import Partition, Record
@@ -31,6 +35,22 @@ async def serving(settings: Settings, *, key: str | None = None) -> AsyncIterato
         httpx.AsyncClient(transport=transport, base_url="http://ingest", headers=headers, timeout=30) as client,
     ):
         yield client
+
+
+@asynccontextmanager
+async def listening(settings: Settings) -> AsyncIterator[str]:
+    """An ingest of its own on a port; its address."""
+    app, port = create_app(settings), free_port()
+    async with app.router.lifespan_context(app):
+        server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", **UVICORN))
+        running = asyncio.create_task(server.serve())
+        while not server.started:  # noqa: ASYNC110  (uvicorn has no event for it)
+            await asyncio.sleep(0.01)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.should_exit = True
+            await running
 
 
 async def write_key(

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from tests.support.reading import Reading
 from tests.support.scoring import append, score, view_by
 from tierwise.domain.interaction import Interaction
 from tierwise.security.personal import Vault
@@ -53,23 +54,15 @@ class Product:
 
     async def published(self, topic: str) -> list[tuple[dict[str, str], dict[str, Any]]]:
         """Headers and data of everything on a topic, in order within each key."""
-
-        async def everything(partitions: Any) -> Any:
-            return dict.fromkeys(partitions, 0)
-
-        async def nothing(_: Any) -> None: ...
-
-        reader = await self.stream.reader(topic, group=f"test-{random.random()}", assigned=everything, revoked=nothing)
-        found = []
+        there = sum((await self.stream.ends(topic)).values())
+        reading = await Reading.join(self.stream, topic, group=f"test-{random.random()}")
         try:
-            while slices := await reader.read(max_records=10_000, max_wait_ms=700):
-                for part in slices:
-                    for record in part.records:
-                        headers = {name: value.decode() for name, value in record.headers}
-                        found.append((headers, msgspec.json.decode(record.value)))
+            records = await reading.until(there)
         finally:
-            await reader.close()
-        return found
+            await reading.reader.close()
+        return [
+            ({name: value.decode() for name, value in one.headers}, msgspec.json.decode(one.value)) for one in records
+        ]
 
 
 def page_view(number: int, **fields: Any) -> Interaction:

@@ -1,7 +1,7 @@
 """What has to hold once everything has calmed down."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ import numpy as np
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from tests.torture.journal import Journal
-from tests.torture.said import Script
+from tests.torture.said import RULINGS, UNCOUNTED, WRITER, Script, form_of
 from tests.torture.subscriber import Event, Subscriber, content_of
 from tierwise.db.engine import driver_connection, snapshot
 from tierwise.db.outbox import STORED_CHANGE
 from tierwise.db.rulebooks import Rulebooks
-from tierwise.domain import ledger
+from tierwise.domain import ledger, packed_ledger
 from tierwise.domain.change import StoredChange, event_id, published
 from tierwise.domain.customer_id import internal_id
 from tierwise.domain.interaction import CHANNELS, key_of
@@ -46,7 +46,7 @@ class Counted(NamedTuple):
 @dataclass
 class Checks:
     """Each of its methods answers with what is wrong, in words. Nothing may be sent meanwhile. `opened`: the stream,
-    for one look at it."""
+    for one look at it. `accepted`: so far; of these `written` back, and of these `rulings`."""
 
     engine: AsyncEngine
     opened: Callable[[], AbstractAsyncContextManager[Stream]]
@@ -54,6 +54,9 @@ class Checks:
     journal: Journal
     subscriber: Subscriber = field(default_factory=Subscriber)
     accepted: int = 0
+    written: int = 0
+    rulings: int = 0
+    _uncounted: int = 0
     _marks: dict[str, int] = field(default_factory=dict)
     _rulebooks: Rulebooks = field(default_factory=Rulebooks)
 
@@ -74,28 +77,45 @@ class Checks:
                 await asyncio.sleep(0.05)
 
     async def all_here_once(self) -> Counted:
-        """Every acknowledged interaction is stored and counted, once, and nothing else is."""
-        new = list(self.journal.since(self._marks))
-        ids = [one for client, number in new for one in self.script.ids(client, number)]
-        self.accepted += len(ids)
+        """Every acknowledged interaction is stored and counted, once, every acknowledged ruling is known, and nothing
+        else is."""
+        ids = self._acknowledged()
         keys = [key_of(source, id_) for source, id_ in ids]
         async with snapshot(self.engine) as connection:
             tx = await driver_connection(connection)
-            rows = await tx.fetch("SELECT key FROM interaction_keys WHERE key = ANY($1::uuid[])", keys)
+            rows = await tx.fetch(_KEYS, keys)
             stored, different = await tx.fetchrow("SELECT count(*), count(DISTINCT key) FROM interactions")
             ledgers = await tx.fetch("SELECT ledger FROM customers WHERE merged_into IS NULL")
+            rulings = await tx.fetchval("SELECT count(*) FROM rulings")
             letters = await tx.fetchval("SELECT count(*) FROM dead_letters")
         found = {row[0] for row in rows}
         lost = [f"{id_} of {source} is lost" for key, (source, id_) in zip(keys, ids, strict=True) if key not in found]
-        held = ledger.unpack([row[0] for row in ledgers])
+        held = packed_ledger.unpack([row[0] for row in ledgers])
         counted = int(held.count[np.isin(held.signal, _ACTIVITY)].sum())
-        numbers = {"stored": stored, "of different keys": different, "counted": counted}
-        wrong = [f"{name}: {number} of {self.accepted}" for name, number in numbers.items() if number != self.accepted]
+        interactions = self.accepted - self.rulings
+        wanted = {
+            "stored": (stored, interactions),
+            "of different keys": (different, interactions),
+            "counted": (counted, interactions - self._uncounted),
+            "rulings": (rulings, self.rulings),
+        }
+        wrong = [f"{name}: {there} of {due}" for name, (there, due) in wanted.items() if there != due]
         return Counted(
-            len(lost) or max(0, self.accepted - min(different, counted)),
-            max(0, max(stored, counted) - self.accepted),
+            len(lost) or max(0, *(due - there for there, due in wanted.values())),
+            max(0, *(there - due for there, due in wanted.values())),
             [*_some(lost), *wrong, *([f"dead letters: {letters}"] if letters else [])],
         )
+
+    def _acknowledged(self) -> list[tuple[str, str]]:
+        """(source, id) of what was since this was asked last."""
+        new = list(self.journal.since(self._marks))
+        ids = [one for client, number in new for one in self.script.ids(client, number)]
+        forms = Counter(form_of(number) for client, number in new if client == WRITER)
+        self.accepted += len(ids)
+        self.written += forms.total()
+        self.rulings += sum(forms[form] for form in RULINGS)
+        self._uncounted += sum(forms[form] for form in UNCOUNTED)
+        return ids
 
     async def nothing_is_missing_on_the_topics(self) -> list[str]:
         """The sequences on all topics together are 1, 2, 3, ... for every customer, up to what its row says; as in the
@@ -171,6 +191,11 @@ class Checks:
         return [
             one for start in range(0, len(events), 20_000) for one in await self._untrue(events[start : start + 20_000])
         ]
+
+
+_KEYS: Final = """
+    SELECT key FROM interaction_keys WHERE key = ANY($1::uuid[])
+    UNION ALL SELECT key FROM rulings WHERE key = ANY($1::uuid[])"""
 
 
 async def _fetchval(connection: AsyncConnection, query: str) -> Any:

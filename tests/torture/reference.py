@@ -16,16 +16,20 @@ from tests.support.ingest import serving, write_key
 from tests.support.scoring import scored, worker
 from tests.torture.journal import Journal
 from tests.torture.said import CLIENTS, NATIVE, SEGMENT, Script
+from tests.torture.written import Written
 from tierwise.db.engine import open_engine
 from tierwise.security.personal import open_vault
 from tierwise.stream.open import open_stream
+from tierwise.stream.topics import INTERACTIONS
 from tierwise_scoring.digest import Digest, Digesting
 
 _REQUEST = 500  # interactions
 
 
-async def uninterrupted(server: TestServer, directory: Path, script: Script, journal: Journal, at: datetime) -> Digest:
-    """The digest at a time of all that was acknowledged."""
+async def uninterrupted(
+    server: TestServer, directory: Path, script: Script, journal: Journal, back: Written, at: datetime
+) -> Digest:
+    """The digest at a time of all that was acknowledged. `back`: what was written back."""
     async with server.database() as dsn:
         settings = test_settings(database_url=dsn, data_dir=directory)
         async with open_engine(settings) as engine:
@@ -38,6 +42,7 @@ async def uninterrupted(server: TestServer, directory: Path, script: Script, jou
                 numbers = range(journal.next(SEGMENT))
                 await _send(http, "/v1/batch", keys[SEGMENT], _messages(script, numbers, keys[SEGMENT]))
             async with open_stream(settings, engine, vault) as stream:
+                await stream.append(INTERACTIONS, list(back.records(vault)))
                 alone = worker(engine, stream, vault, settings)
                 running = asyncio.create_task(alone.run())
                 await scored(engine, stream)

@@ -30,8 +30,9 @@ class Header(msgspec.Struct, frozen=True):
 
 class Round(msgspec.Struct, frozen=True):
     """One kill. `parts`: what was killed, together where there are several. `back_s`: until every service was ready
-    again; `calm_s`: until then all was scored and published. `accepted`, `events`, `repeats`: so far. `ended`: services
-    that ended although nobody killed them. `digests`: of the run and of one that nobody interrupted, in hex."""
+    again; `calm_s`: until then all was scored and published. So far: `accepted`, `written` (back, of these), `rulings`
+    (of those), `events`, `repeats`. `ended`: services that ended although nobody killed them. `digests`: of the run and
+    of one that nobody interrupted, in hex."""
 
     number: int
     parts: list[str]
@@ -47,6 +48,8 @@ class Round(msgspec.Struct, frozen=True):
     ended: list[str]
     wrong: list[str]
     digests: tuple[str, str] | None = None
+    written: int = 0
+    rulings: int = 0
 
 
 class Report:
@@ -86,6 +89,7 @@ class Report:
             ("Kills", f"{len(rounds)}: {', '.join(f'{part} {count}' for part, count in sorted(killed.items()))}"),
             ("Several at once", str(sum(len(one.parts) > 1 for one in rounds))),
             ("Accepted interactions", f"{last.accepted:,}; requests refused and sent again: {last.refused:,}"),
+            ("Of these written back", f"{last.written:,}, of them {last.rulings:,} rulings on who is who"),
             ("Lost", str(sum(one.lost for one in rounds))),
             ("Counted twice", str(sum(one.twice for one in rounds))),
             ("Events on the topics", f"{last.events:,}, and {last.repeats:,} repeats that their id tells"),

@@ -19,10 +19,11 @@ from tests.torture.clients import Clients
 from tests.torture.journal import Journal
 from tests.torture.reference import uninterrupted
 from tests.torture.report import Report, Round
-from tests.torture.said import CLIENTS, Script
+from tests.torture.said import CLIENTS, READER, Script
 from tests.torture.system import NotBack, System, parts_of, running
+from tests.torture.written import written
 from tierwise.db.engine import DATABASE_ERRORS, driver_connection, open_engine
-from tierwise.security.keys import create_read_key
+from tierwise.security.keys import SCOPES, create_read_key
 from tierwise.security.personal import open_vault
 from tierwise.stream.open import open_stream
 from tierwise_scoring.digest import Digesting
@@ -87,7 +88,9 @@ class Run:
             back_s=round(back_s, 2),
             calm_s=round(calm_s, 2),
             accepted=self.checks.accepted,
-            refused=self.clients.refused,
+            written=self.checks.written,
+            rulings=self.checks.rulings,
+            refused=self.clients.sent_again,
             events=len(self.checks.subscriber.events),
             repeats=self.checks.subscriber.repeats,
             lost=counted.lost,
@@ -104,9 +107,11 @@ class Run:
         await self.system.kill(part)
 
     async def _digests(self) -> tuple[str, str]:
-        at, script = self.report.header.at, self.checks.script
-        found = await Digesting(self.checks.engine, await open_vault(self.checks.engine, self.system.settings)).run(at)
-        alone = await uninterrupted(self.reference, self.directory, script, self.checks.journal, at)
+        at, script, engine = self.report.header.at, self.checks.script, self.checks.engine
+        vault = await open_vault(engine, self.system.settings)
+        found = await Digesting(engine, vault).run(at)
+        back = await written(engine, vault)
+        alone = await uninterrupted(self.reference, self.directory, script, self.checks.journal, back, at)
         return found.hash, alone.hash
 
 
@@ -128,7 +133,7 @@ async def opened(report: Report, directory: Path, reference: TestServer) -> Asyn
             vault = await open_vault(engine, system.settings)
             keys = {client: (await write_key(engine, vault, source=client)).secret for client in CLIENTS}
             async with engine.begin() as connection:
-                reader = (await create_read_key(connection, vault, name="torture")).secret
+                reader = (await create_read_key(connection, vault, name=READER, scopes=SCOPES)).secret
             ingest, api = system.services["ingest"].url, system.services["profile-api"].url
             refused = report.rounds[-1].refused if report.rounds else 0
             clients = Clients(script, journal, ingest, api, keys, reader, refused=refused)

@@ -10,16 +10,28 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from tierwise.domain.source import BY_HAND
+
 NATIVE = ("web", "shop", "desk")
 SEGMENT = "app"
 CLIENTS = (*NATIVE, SEGMENT)
+WRITER = "person"
+READER = "torture"
+"""The name of the read key, which is the author of what is written back."""
 ITEMS_MAX = 16
+
+RULINGS = frozenset({"split", "block", "unblock"})
+UNCOUNTED = frozenset({"override", "attributes", "take back"})
+"""Forms of what is written back that are on the timeline, and are nothing that a customer did."""
 
 Item = dict[str, Any]
 
+_FORMS = ("note", "override", "attributes", "split", "note", "block", "take back", "unblock")
 _PEOPLE_A_BATCH = 2
+_SHARING = 10  # every so many-th person shares an e-mail with the next
 _AROUND = 50  # people: how far a client's people are from those of its first batch of that number
 _DAYS = 400
+_DEVICES = 3
 
 
 class Script:
@@ -43,7 +55,7 @@ class Script:
             who = _somebody(draw, number)
             yield {
                 "user_id": f"u{who}",
-                "anonymous_id": f"a{who}-{draw.randrange(3)}",
+                "anonymous_id": f"a{who}-{draw.randrange(_DEVICES)}",
                 "event": draw.choice(["Product Viewed", "Order Completed"]),
                 "properties": {"revenue": draw.randrange(1, 50_000) / 100, "currency": "CNY", "category": "books"},
                 "timestamp": self._time(draw),
@@ -51,7 +63,9 @@ class Script:
             }
 
     def ids(self, client: str, number: int) -> list[tuple[str, str]]:
-        """(source, id) of each interaction of a batch."""
+        """(source, id) of each interaction of a batch, and of what was written back."""
+        if client == WRITER:
+            return [(BY_HAND, f"{READER}:{write_id(number)}")]
         return [
             (client, f"{client}-{number}-{index}") for index in range(self._draw(client, number).randint(1, ITEMS_MAX))
         ]
@@ -59,6 +73,10 @@ class Script:
     def someone(self, draw: random.Random, number: int) -> tuple[str, str]:
         """An identifier of somebody whom batches of this number are about."""
         return "user_id", f"u{_somebody(draw, number)}"
+
+    def sharing(self, draw: random.Random, number: int) -> int:
+        """The first of two people who share an e-mail, of those whom batches of this number are about."""
+        return _somebody(draw, number) // _SHARING * _SHARING
 
     def _draw(self, client: str, number: int) -> random.Random:
         return random.Random(f"{self._seed}/{client}/{number}")
@@ -76,17 +94,48 @@ class Script:
         return item
 
 
+def form_of(number: int) -> str:
+    """What the writer's write of this number is: what is written of whom, and rulings which the script does not know,
+    depend on who is known by then."""
+    return _FORMS[number % len(_FORMS)]
+
+
+def write_id(number: int) -> str:
+    """The id that the writer gives it."""
+    return f"write-{number}"
+
+
+def mailbox_of(sharing: int) -> str:
+    """That of two people."""
+    return f"e{sharing}@example.com"
+
+
+def own_identifiers(who: int) -> set[tuple[str, str]]:
+    """Those that nobody else has."""
+    anonymous = {("anonymous_id", f"a{who}-{device}") for device in range(_DEVICES)}
+    return {("user_id", f"u{who}"), ("phone", _phone(who)), *anonymous}
+
+
+def is_ruled_of(value: str) -> bool:
+    """Whether rulings are made of the person of this `user_id`."""
+    return int(value.removeprefix("u")) % _SHARING in (0, 1)
+
+
+def _phone(who: int) -> str:
+    return f"+86138{who:08}"
+
+
 def _somebody(draw: random.Random, number: int) -> int:
     return max(0, number * _PEOPLE_A_BATCH + draw.randrange(-_AROUND, _AROUND))
 
 
 def _identifiers(draw: random.Random, who: int) -> dict[str, str]:
-    shared = who - 1 if who % 10 == 1 else who
+    shared = who - 1 if who % _SHARING == 1 else who
     every = {
         "user_id": f"u{who}",
-        "email": f"e{shared}@example.com",
-        "phone": f"+86138{who:08}",
-        "anonymous_id": f"a{who}-{draw.randrange(3)}",
+        "email": mailbox_of(shared),
+        "phone": _phone(who),
+        "anonymous_id": f"a{who}-{draw.randrange(_DEVICES)}",
     }
     return {kind: every[kind] for kind in draw.sample(list(every), draw.choice([1, 1, 2]))}
 

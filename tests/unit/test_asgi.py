@@ -117,6 +117,38 @@ async def test_readiness_names_what_is_missing_and_waits_for_nobody() -> None:
     assert (await call(health_app({"a": well}, CollectorRegistry()), "GET", "/readyz")).status_code == 200
 
 
+async def test_a_check_that_takes_longer_than_a_probe_waits_is_gone_on_with() -> None:
+    begun = 0
+    connected = False
+
+    async def busy() -> None:
+        nonlocal begun, connected
+        begun += 1
+        if not connected:
+            await asyncio.sleep(0.12)
+            connected = True
+
+    app = health_app({"database": busy}, CollectorRegistry(), timeout_s=0.05)
+    assert [(await call(app, "GET", "/readyz")).status_code for _ in range(3)] == [503, 503, 200]
+    assert begun == 1
+
+
+async def test_a_check_that_hangs_is_begun_again() -> None:
+    begun = 0
+
+    async def hanging_once() -> None:
+        nonlocal begun
+        begun += 1
+        await asyncio.sleep(60 if begun == 1 else 0)
+
+    app = health_app({"database": hanging_once}, CollectorRegistry(), timeout_s=0.02)
+    statuses = []
+    while 200 not in statuses:
+        statuses.append((await call(app, "GET", "/readyz")).status_code)
+    assert 503 in statuses
+    assert begun == 2
+
+
 async def test_what_was_ready_once_has_started_for_good() -> None:
     reason: str | None = "The database is away."
 

@@ -24,7 +24,7 @@ from tierwise.domain.explain import POINT, TIER_POINT, explain, shown
 from tierwise.domain.explanation import Choice, Explanation, Fit, Signal
 from tierwise.domain.interaction import Interaction
 from tierwise.domain.rulebook import Rulebook, default_text, load
-from tierwise.domain.rulebook.expressions import parse
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.view import tags_of
 
 NOW = datetime(2026, 11, 20, 4, tzinfo=UTC)

@@ -13,7 +13,8 @@ from tests.support.proof import proof, thorough_proof
 from tests.support.reference_expressions import number as expected_number
 from tests.support.reference_expressions import truth as expected_truth
 from tierwise.domain.rulebook.evaluate import Column, number, truth, walk
-from tierwise.domain.rulebook.expressions import DEPTH_MAX, NODES_MAX, ExpressionError, Node, parse
+from tierwise.domain.rulebook.expressions import ExpressionError, Node
+from tierwise.domain.rulebook.parse import DEPTH_MAX, NODES_MAX, parse
 
 WORDS = ["and", "or", "not", "in", "between", "like", "true", "count", "stage", "30d", "7", "1.5", '"a"', "'", "(", ")"]
 tokens = st.lists(st.sampled_from([*WORDS, ",", "=", "!=", "<=", "+", "-", "*", "/", "\n", "名字", "$"]), max_size=40)

@@ -27,7 +27,7 @@ from tierwise.domain.match import match
 from tierwise.domain.rulebook import Rulebook, RulebookError, load
 from tierwise.domain.rulebook.check import FUNCTIONS
 from tierwise.domain.rulebook.evaluate import evaluate
-from tierwise.domain.rulebook.expressions import parse
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.rulebook.schema import Document
 from tierwise.domain.view import tags_of
 

@@ -9,7 +9,8 @@ import pytest
 from tests.support.random_rulebooks import SIGNALS, RandomExpressions
 from tierwise.domain.rulebook import Rulebook, load, ready_rulebooks, ready_text
 from tierwise.domain.rulebook.evaluate import walk
-from tierwise.domain.rulebook.expressions import Node, parse
+from tierwise.domain.rulebook.expressions import Node
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.rulebook.unparse import unparse
 
 

@@ -91,6 +91,7 @@ def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, time
     `timeout_s`, with each one's state), /startupz (the same until it was ready once) and /metrics (Prometheus); all
     else is a 404 problem."""
     started = False
+    probed = {name: _Probed(check, timeout_s) for name, check in checks.items()}
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
         nonlocal started
@@ -100,7 +101,7 @@ def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, time
             case "/startupz" if started:
                 response = json_response(200, {"status": "started"})
             case "/readyz" | "/startupz":
-                response = await _readiness(checks, timeout_s)
+                response = await _readiness(probed)
                 started |= response.status == 200
             case "/metrics":
                 response = Response(200, generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
@@ -119,11 +120,39 @@ def health_app(checks: Mapping[str, Check], registry: CollectorRegistry, *, time
     return app
 
 
+_PROBES_WAITED: Final = 5
+"""So many times the patience of one probe a check may take."""
+
 HEALTH_PATHS: Final = ("/healthz", "/readyz", "/startupz", "/metrics")
 
 
-async def _readiness(checks: Mapping[str, Check], timeout_s: float) -> Response:
-    reasons = await asyncio.gather(*(_reason(check, timeout_s) for check in checks.values()))
+class _Probed:
+    """A check, of which one attempt at a time is under way: a probe that finds one waits for that. What takes longer
+    than a probe waits goes on, because under full load a new connection does, and would never be had if each probe
+    began anew."""
+
+    def __init__(self, check: Check, timeout_s: float) -> None:
+        self._check, self._timeout_s = check, timeout_s
+        self._attempt: asyncio.Task[str | None] | None = None
+
+    async def reason(self) -> str | None:
+        if self._attempt is None or self._attempt.done():
+            self._attempt = asyncio.create_task(self._attempted())
+        done, _ = await asyncio.wait([attempt := self._attempt], timeout=self._timeout_s)
+        return attempt.result() if done else f"No answer within {self._timeout_s:g} s."
+
+    async def _attempted(self) -> str | None:
+        """Given up in the end: a connection may hang that a new one would replace."""
+        given_up_s = _PROBES_WAITED * self._timeout_s
+        try:
+            async with asyncio.timeout(given_up_s):
+                return await self._check()
+        except TimeoutError:
+            return f"No answer within {given_up_s:g} s."
+
+
+async def _readiness(checks: Mapping[str, _Probed]) -> Response:
+    reasons = await asyncio.gather(*(check.reason() for check in checks.values()))
     states = {
         name: {"ready": True} if reason is None else {"ready": False, "detail": reason}
         for name, reason in zip(checks, reasons, strict=True)
@@ -134,14 +163,6 @@ async def _readiness(checks: Mapping[str, Check], timeout_s: float) -> Response:
         {"status": "ready" if ready else "not ready", "checks": states},
         headers={"Cache-Control": "no-store"} | ({} if ready else {"Retry-After": "1"}),
     )
-
-
-async def _reason(check: Check, timeout_s: float) -> str | None:
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await check()
-    except TimeoutError:
-        return f"No answer within {timeout_s:g} s."
 
 
 async def _lifespan_of_nothing(receive: Receive, send: Send) -> None:

@@ -11,6 +11,7 @@ import structlog
 from tierwise.db.engine import DATABASE_ERRORS
 from tierwise.problem import Unavailable
 from tierwise.stream.port import StreamUnavailable
+from tierwise.waiting import happens_within
 
 AWAY: Final = (*DATABASE_ERRORS, StreamUnavailable, Unavailable)
 """What repeating may mend: among these a table that `tierwise migrate` has not made yet. Anything else (a wrong
@@ -81,14 +82,7 @@ class Opening(Generic[T]):
             finally:
                 self._value = None
                 self._tried.set()
-            await self._pause()
-
-    async def _pause(self) -> None:
-        try:
-            async with asyncio.timeout(PAUSE_S):
-                await self._closing.wait()
-        except TimeoutError:
-            return
+            await happens_within(self._closing, PAUSE_S)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,4 +1,4 @@
-"""The subcommands of this package: `up`, `simulate`."""
+"""The command `tierwise up`."""
 
 import asyncio
 import sys
@@ -10,14 +10,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
-from tierwise_embedded.demo import Demo
-from tierwise_embedded.simulate.command import register as register_simulate
 from tierwise_embedded.up import up
 
 
 def register(app: typer.Typer) -> None:
     app.command("up")(up_)
-    register_simulate(app)
 
 
 def up_(
@@ -34,6 +31,8 @@ def up_(
     console = bars if bars.is_terminal and sys.stdout.isatty() else Console()
 
     async def run_demo(engine: AsyncEngine) -> None:
+        from tierwise_embedded.demo import Demo  # which reads files, and brings Arrow with it
+
         await Demo(settings, engine, console, bars).run()
 
     asyncio.run(up(settings, console, work=run_demo if demo else None))

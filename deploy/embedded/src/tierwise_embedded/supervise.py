@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
 
+from tierwise.waiting import happens_within
+
 STOP_WITHIN_S = 8.5
 FIRST_PAUSE_S = 0.5
 PAUSE_MAX_S = 30.0
@@ -45,9 +47,7 @@ class Supervisor:
             if monotonic() - began > _WELL_AFTER_S:
                 pause_s = FIRST_PAUSE_S
             self._tell(command, f"ended ({_how(status)}); starting it again in {pause_s:g} s")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(pause_s):  # wait_for of Python 3.11 may lose a cancellation
-                    await self._stopping.wait()
+            await happens_within(self._stopping, pause_s)
             pause_s = min(pause_s * 2, PAUSE_MAX_S)
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""The commands `tierwise ingest`, `tierwise import` and `tierwise remap`."""
+"""The command `tierwise ingest`."""
 
 import os
 import tempfile
@@ -15,14 +15,9 @@ from tierwise.siblings import DIRECTORY
 from tierwise.telemetry import configure_logging
 from tierwise.tracing import configure_tracing
 from tierwise_ingest.app import create_app
-from tierwise_ingest.importing.command import register as register_import
-from tierwise_ingest.remapping.command import register as register_remap
 
 
 def register(app: typer.Typer) -> None:
-    register_import(app)
-    register_remap(app)
-
     @app.command()
     def ingest(
         workers: Annotated[int, typer.Option(min=1, help="Processes that share the port; one a core.")] = 1,

@@ -1,4 +1,4 @@
-"""The commands `tierwise scoring`, `rebuild`, `digest`, `dead-letters`, and those of `rulebook` about customers."""
+"""The command `tierwise scoring`."""
 
 from typing import Annotated
 
@@ -9,17 +9,10 @@ from tierwise.serving import until_signalled
 from tierwise.settings import Settings
 from tierwise.telemetry import configure_logging
 from tierwise.tracing import configure_tracing
-from tierwise_scoring import cuts_commands, dead_letters_commands, digest_command, rebuild_command, rulebook_commands
 from tierwise_scoring.service import serve
 
 
 def register(app: typer.Typer) -> None:
-    rebuild_command.register(app)
-    digest_command.register(app)
-    dead_letters_commands.register(app)
-    rulebook_commands.register(app)
-    cuts_commands.register(app)
-
     @app.command()
     def scoring(
         reset_positions: Annotated[

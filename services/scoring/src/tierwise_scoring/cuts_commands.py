@@ -9,7 +9,7 @@ import uvloop
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tierwise.authoring.commands import AsJson, rulebook_group
+from tierwise.authoring.commands import AsJson
 from tierwise.db import cuts
 from tierwise.db.engine import snapshot
 from tierwise.db.rulebooks import Rulebooks
@@ -36,10 +36,6 @@ _POLL_S: Final = 0.1
 
 class NoShares(Problem):
     status, code, title = 409, "no_shares", "Tiers are cut at fixed scores"
-
-
-def register(app: typer.Typer) -> None:
-    rulebook_group(app).command("cuts")(list_cuts)
 
 
 def list_cuts(

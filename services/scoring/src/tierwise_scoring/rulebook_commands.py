@@ -1,4 +1,4 @@
-"""The commands `tierwise rulebook publish | rollback | list | simulate`: a rulebook as a release to all customers."""
+"""The commands `tierwise rulebook publish | rollback | list | simulate | cuts`: a rulebook as a release to everyone."""
 
 import asyncio
 import sys
@@ -17,17 +17,19 @@ from tierwise.authoring.findings import findings
 from tierwise.authoring.given import text_of
 from tierwise.authoring.printing import print_findings
 from tierwise.db import cuts, rulebooks
+from tierwise.db.engine import driver_connection
 from tierwise.db.rulebooks import Release, Rulebooks
 from tierwise.db.tables import customers
 from tierwise.domain.change import rfc3339
 from tierwise.domain.cuts import Taken
 from tierwise.domain.rulebook import Rulebook, load, ready_rulebooks
+from tierwise.folding.checkpoints import count_kept
 from tierwise.problem import NotFound, Unavailable
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.table import show, show_json
 from tierwise.telemetry import configure_logging
-from tierwise_scoring.cuts_commands import taken_now
+from tierwise_scoring.cuts_commands import list_cuts, taken_now
 from tierwise_scoring.moves import document, tell
 from tierwise_scoring.progress import count_customers, customers_bar, opened_database
 from tierwise_scoring.simulation import Moves, Simulation
@@ -48,18 +50,27 @@ Publishing = Callable[[AsyncConnection], Awaitable[int]]
 
 
 class Plan(NamedTuple):
-    """What a release will be. `again`: whether interactions are folded again, or ledgers only classified."""
+    """What a release will be. `again`: whether interactions are folded again, or ledgers only classified; `kept`: of
+    how many customers there are some that cannot be, since only their sums are stored."""
 
     version: str
     replaces: str
     again: bool
     customers: int
+    kept: int
 
     def sentence(self) -> str:
         if self.version == self.replaces:
             return f"{self.version} is in force already."
         does = "folded again from their interactions and classified" if self.again else "classified again"
-        return f"{self.version} in place of {self.replaces}: {self.customers:,} customers will be {does}."
+        told = f"{self.version} in place of {self.replaces}: {self.customers:,} customers will be {does}."
+        return f"{told} {self.sums()}" if self.again and self.kept else told
+
+    def sums(self) -> str:
+        return (
+            f"Of {self.kept:,} customers older interactions are kept as sums: those stay as earlier rulebooks "
+            "folded them."
+        )
 
 
 def register(app: typer.Typer) -> None:
@@ -68,6 +79,7 @@ def register(app: typer.Typer) -> None:
     group.command("publish")(publish)
     group.command("rollback")(rollback)
     group.command("list")(list_)
+    group.command("cuts")(list_cuts)
 
 
 def simulate(
@@ -173,6 +185,7 @@ async def _plan(engine: AsyncEngine, rulebook: Rulebook) -> Plan:
             held.version,
             rulebook.fold_version != held.fold_version,
             await count_customers(connection),
+            (await count_kept(await driver_connection(connection))).customers,
         )
 
 
@@ -229,6 +242,8 @@ async def _simulate(settings: Settings, rulebook: Rulebook, limit: int) -> tuple
         plan = await _plan(engine, rulebook)
         if plan.again:
             typer.echo("Signals differ: interactions are folded again, which takes its time.", err=True)
+            if plan.kept:
+                typer.echo(plan.sums(), err=True)
         if (taken := await _taken(settings, engine, vault, rulebook)) is not None:
             rulebook = rulebook.cut_at(taken.scores, None)
         with customers_bar(plan.customers) as progressed:

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from tierwise.domain.rulebook.expressions import Node, parse
+from tierwise.domain.rulebook.expressions import Node
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.rulebook.schema import Document
 
 _EXPRESSIONS: Final = frozenset({"where", "when", "metric"})

@@ -1,7 +1,8 @@
 """How Kafka's brokers are reached: addresses, TLS, and who we are to them."""
 
+import asyncio
 import ssl
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -18,6 +19,7 @@ from aiokafka.errors import (
 from tierwise.settings import SettingError, Settings
 
 _PROBE_TIMEOUT_MS = 3_000
+_CONNECTED_WITHIN_S = 2.0  # as a rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,18 @@ class KafkaAccess:
             "sasl_plain_username": self.username,
             "sasl_plain_password": self.password,
         }
+
+
+async def connected(connecting: Coroutine[Any, Any, None]) -> None:
+    """Awaits what connects a client of aiokafka's. Cancelled, it leaves that a moment to end by itself: aiokafka 0.14
+    forgets a connection, open, where it is cancelled while it asks the broker for its metadata."""
+    task = asyncio.create_task(connecting, name="stream-connecting")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task], timeout=_CONNECTED_WITHIN_S)
+        task.cancel()
+        raise
 
 
 def _tls(settings: Settings) -> ssl.SSLContext:

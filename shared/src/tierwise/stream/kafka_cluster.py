@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError, NoError, TopicAlre
 from aiokafka.protocol.admin import CreateTopicsRequest
 from aiokafka.protocol.offset import OffsetRequest, OffsetResetStrategy
 
-from tierwise.stream.kafka_access import KafkaAccess
+from tierwise.stream.kafka_access import KafkaAccess, connected
 from tierwise.stream.kafka_metadata import MetadataWithTopicIds
 from tierwise.stream.port import Partition, StreamUnavailable
 
@@ -151,7 +151,7 @@ class KafkaCluster:
 
     async def _bootstrap(self, client: AIOKafkaClient, doing: str) -> None:
         try:
-            await client.bootstrap()
+            await connected(client.bootstrap())
         except KafkaConnectionError as error:
             raise StreamUnavailable(f"{doing}: {await self._access.why(error)}") from error
 

@@ -7,7 +7,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError, NoOffsetForPartitionError, OffsetOutOfRangeError
 
-from tierwise.stream.kafka_access import KafkaAccess
+from tierwise.stream.kafka_access import KafkaAccess, connected
 from tierwise.stream.kafka_cluster import KafkaCluster, unavailable_unless
 from tierwise.stream.port import (
     Assigned,
@@ -18,6 +18,7 @@ from tierwise.stream.port import (
     Slice,
     StreamUnavailable,
 )
+from tierwise.waiting import happens_within
 
 log = structlog.get_logger()
 
@@ -103,11 +104,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             if wait_s <= 0:
                 return []
             if not self.assigned():
-                try:
-                    async with asyncio.timeout(wait_s):
-                        await self._changed.wait()
-                except TimeoutError:
-                    continue
+                await happens_within(self._changed, wait_s)
 
     async def seek(self, partition: Partition, position: int) -> None:
         held = self._held.get(partition.index)
@@ -250,14 +247,10 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         )
         try:
             consumer.subscribe([self._topic], listener=self)
-            await consumer.start()
+            await connected(consumer.start())
             self._away = None
             while not self._replace.is_set() and await self._topic_is_the_same():
-                try:
-                    async with asyncio.timeout(_TOPIC_CHECK_S):
-                        await self._replace.wait()
-                except TimeoutError:
-                    continue
+                await happens_within(self._replace, _TOPIC_CHECK_S)
         finally:
             self._consumer = None
             await self._lose_everything()

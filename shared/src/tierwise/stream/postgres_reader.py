@@ -20,6 +20,7 @@ from tierwise.stream.port import (
 )
 from tierwise.stream.postgres_group import BEAT_S, Membership, MembershipLost
 from tierwise.stream.postgres_session import Session
+from tierwise.waiting import happens_within
 
 log = structlog.get_logger()
 
@@ -107,11 +108,7 @@ class PostgresReader:
             wait_s = min(deadline - clock(), _POLL_S)
             if slices or wait_s <= 0:
                 return slices
-            try:
-                async with asyncio.timeout(wait_s):
-                    await self._something_to_read.wait()
-            except TimeoutError:
-                continue
+            await happens_within(self._something_to_read, wait_s)
 
     async def seek(self, partition: Partition, position: int) -> None:
         held = self._held.get(partition.index)
@@ -219,7 +216,7 @@ class PostgresReader:
                     await self._join()
                     while self._member is not None:
                         await self._rebalance(self._member)
-                        await self._wait_for_change()
+                        await happens_within(self._group_changed, BEAT_S)
                 except StreamUnavailable as error:
                     self._away = error
                 except MembershipLost as lost:
@@ -277,14 +274,6 @@ class PostgresReader:
             known = [held.partition for held in lost.values() if held.position is not None]
             if known:
                 await self._on_revoked(known)
-
-    async def _wait_for_change(self) -> None:
-        try:
-            # wait_for of Python 3.11 loses a cancellation that comes at the same moment as the event.
-            async with asyncio.timeout(BEAT_S):
-                await self._group_changed.wait()
-        except TimeoutError:
-            return
 
     def _on_append(self, _connection: object, _pid: int, _channel: str, topic: str) -> None:
         if self._member is not None and topic == str(self._member.topic.number):

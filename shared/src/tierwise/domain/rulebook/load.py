@@ -29,9 +29,10 @@ from tierwise.domain.rulebook.book import (
     groups_of,
 )
 from tierwise.domain.rulebook.check import Scope, Unit, check, unknown
-from tierwise.domain.rulebook.expressions import ExpressionError, Node, Truth, parse
+from tierwise.domain.rulebook.expressions import ExpressionError, Node, Truth
 from tierwise.domain.rulebook.form import RulebookError, form_of
 from tierwise.domain.rulebook.meaning import meaning_errors
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.rulebook.schema import Document, Match
 from tierwise.domain.rulebook.schema import Points as PointsDocument
 from tierwise.domain.rulebook.shares import shares_of
