@@ -183,8 +183,7 @@ export type Customer = {
   version?: number | null;
   /** With `as_of`. */
   as_of?: string | null;
-  /** Not in lists and exports. */
-  labels?: Labels | null;
+  labels: Labels;
 };
 
 export type Customers = {
@@ -459,6 +458,8 @@ export type Ruling = {
   id: string;
   /** Whom it is said of. */
   customer_id: string;
+  /** Where only the sums are kept of what happened before, they cannot be taken apart: all of them stay with the identifier with which they began. */
+  kept_whole_before?: string;
 };
 
 export type Rulings = {
@@ -544,8 +545,10 @@ export type Subscription = {
     from?: string[];
     /** To any of these values. */
     to?: string[];
-    /** By any of these causes. Empty: all but import, release and cuts, which change many customers at once. */
+    /** By any of these causes. Empty: all but import, release, cuts, segment, which change many customers at once. */
     causes?: ("interaction" | "time" | "override" | "merge" | "split" | "block" | "unblock" | "erase" | "import" | "release" | "cuts" | "segment")[];
+    /** Of customers who are in one of these segments before the change or after it, so also who comes into one or leaves it by the change. */
+    segments?: string[];
   };
   request: {
     method?: "POST" | "PUT" | "PATCH";
@@ -591,6 +594,8 @@ export type Timeline = {
   /** Pass it back as `cursor`; null: this is the last page. */
   next_cursor: string | null;
   items: TimelineItem[];
+  /** What the customer did before is kept as sums, and not listed; null: all of it is listed. */
+  retained_since: string | null;
 };
 
 export type TimelineItem = {
@@ -974,6 +979,8 @@ export interface Operations {
       shape?: "view" | "flat";
       /** Go on after this customer's id. */
       after?: string;
+      /** Flat rows in words: values as the rulebook labels them, in a CSV the headings too. */
+      labels?: "en" | "zh";
       /** As of this time, RFC 3339 with a zone: by event time, as known today. */
       as_of?: string;
       /** By the rulebook and cuts that were in force then, or by those in force now. */
@@ -1517,8 +1524,10 @@ export interface Operations {
         from?: string[];
         /** To any of these values. */
         to?: string[];
-        /** By any of these causes. Empty: all but import, release and cuts, which change many customers at once. */
+        /** By any of these causes. Empty: all but import, release, cuts, segment, which change many customers at once. */
         causes?: ("interaction" | "time" | "override" | "merge" | "split" | "block" | "unblock" | "erase" | "import" | "release" | "cuts" | "segment")[];
+        /** Of customers who are in one of these segments before the change or after it, so also who comes into one or leaves it by the change. */
+        segments?: string[];
       };
       request?: {
         method?: "POST" | "PUT" | "PATCH";
@@ -1560,6 +1569,7 @@ export interface Operations {
         from?: string[] | null;
         to?: string[] | null;
         causes?: ("interaction" | "time" | "override" | "merge" | "split" | "block" | "unblock" | "erase" | "import" | "release" | "cuts" | "segment")[] | null;
+        segments?: string[] | null;
       } | null;
       request?: {
         method?: "POST" | "PUT" | "PATCH" | null;
@@ -1739,6 +1749,8 @@ export interface Operations {
     answer: {
       /** The entry's, as /v1/rulings has it. */
       id: string;
+      /** Where only the sums are kept of what happened before, they cannot be taken apart: all of them stay with the identifier with which they began. */
+      kept_whole_before?: string;
     };
   };
   /** Let an identifier tie again. */
@@ -1749,6 +1761,8 @@ export interface Operations {
     answer: {
       /** The entry's, as /v1/rulings has it. */
       id: string;
+      /** Where only the sums are kept of what happened before, they cannot be taken apart: all of them stay with the identifier with which they began. */
+      kept_whole_before?: string;
     };
   };
   /** Who ruled what of who is who, newest first. */

@@ -21,6 +21,7 @@ from tests.support.database import TestServer
 from tests.support.found import CUSTOMERS, MERGED, WINNER, View, found, listed
 from tierwise.domain.change import rfc3339
 from tierwise.domain.customer_id import public_id
+from tierwise_profile_api import exporting, finding
 from tierwise_profile_api.filters import Asked
 
 
@@ -103,6 +104,16 @@ async def test_pages_of_a_sorted_list_have_everyone_once_and_in_order(
     assert ids(await listed(client, sort=f"-{sort}", limit="7")) == ids(up)[::-1]
 
 
+@pytest.mark.parametrize("sort", ["customer_id", "-customer_id"])
+async def test_a_list_by_id_has_those_who_fit_however_far_away_they_are(
+    client: httpx.AsyncClient, everyone: list[View], sort: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = ids([one for one in everyone if one["owner"] == "Wang_1"])
+    monkeypatch.setattr(finding, "NEAR", 3)
+    found = ids(await listed(client, owner="Wang_1", sort=sort, limit="2"))
+    assert found == (wanted if sort == "customer_id" else wanted[::-1])
+
+
 @pytest.mark.parametrize(
     ("by", "values"),
     [
@@ -170,6 +181,53 @@ async def test_a_flat_export_says_of_everyone_what_their_views_say(
         assert (row["last_seen"], row["region"]) == (one["last_seen"], one["attributes"].get("region", ""))
 
 
+async def test_a_flat_export_of_many_pages_has_everyone_once_and_goes_on_where_it_was_cut(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = (await exported(client, shape="flat")).splitlines()
+    monkeypatch.setattr(exporting, "FLAT_PAGE", 7)
+    assert (await exported(client, shape="flat")).splitlines() == lines
+    cut = json.loads(lines[20])["customer_id"]
+    assert (await exported(client, shape="flat", after=cut)).splitlines() == lines[21:]
+
+
+async def test_a_flat_export_for_people_says_in_their_words_what_labels_say(
+    client: httpx.AsyncClient, everyone: list[View]
+) -> None:
+    text = (await exported(client, format="csv", labels="zh")).removeprefix("\ufeff")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    zh = await listed(client, headers={"Accept-Language": "zh"}, limit="200")
+    for row, one in zip(rows, zh, strict=True):
+        assert row["客户编号"] == one["customer_id"]
+        labels = one["labels"]
+        assert (row["客户等级"], row["意向等级"]) == (labels["tier"], labels["intent"])
+        assert row["生命周期阶段"] == labels["lifecycle"]
+        assert sorted(row["标签"].split("|")) == sorted(tag["label"]["zh"] for tag in one["tags"])
+        assert row["行业"] in ("教育", "金融")
+        assert row["首次来源"] in ("搜索引擎", "社交媒体")
+    [line, *_] = (await exported(client, shape="flat", labels="en")).splitlines()
+    assert json.loads(line)["industry"] in ("Education", "Finance")
+
+
+async def test_labels_as_a_parameter_are_for_flat_rows(client: httpx.AsyncClient) -> None:
+    for asked in ({"labels": "zh"}, {"labels": "de", "format": "csv"}):
+        response = await client.get("/v1/export", params=asked)
+        assert (response.status_code, response.json()["field"]) == (400, "labels")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_lists_and_exports_of_views_have_labels_as_the_view_of_one_has(
+    client: httpx.AsyncClient, language: str
+) -> None:
+    wanted = {"Accept-Language": language}
+    first, *_ = await listed(client, headers=wanted, limit="200")
+    alone = (await client.get(f"/v1/customers/{first['customer_id']}", headers=wanted)).json()
+    assert first == alone
+    assert first["labels"]["language"] == language
+    line, *_ = (await client.get("/v1/export", headers=wanted)).text.splitlines()
+    assert json.loads(line) == alone
+
+
 async def test_every_flat_form_says_the_same(client: httpx.AsyncClient) -> None:
     rows = list(csv.DictReader(io.StringIO((await exported(client, format="csv")).removeprefix("\ufeff"))))
     lines = [json.loads(line) for line in (await exported(client, shape="flat")).splitlines()]
@@ -203,7 +261,7 @@ async def test_an_export_of_the_past_has_everyone_who_had_been_seen_as_they_stoo
 
 
 async def test_only_one_export_of_the_past_runs_at_a_time(client: httpx.AsyncClient) -> None:
-    asked = {"as_of": "2026-10-15T00:00:00Z", "after": public_id(CUSTOMERS - 9)}
+    asked = {"as_of": "2026-10-15T00:00:00Z"}
     both = await asyncio.gather(*(client.get("/v1/export", params=asked) for _ in range(2)))
     assert sorted(one.status_code for one in both) == [200, 409]
     assert (await client.get("/v1/export", params=asked)).status_code == 200
@@ -243,6 +301,7 @@ PATHS = [
 NAMES = [
     *(field.name for field in fields(Asked)), "by", "sort", "cursor", "limit", "fields", "aspect", "touch", "format",
     "from", "to", "after", "shape", "as_of", "rulebook", "period", "channel", "step",
+    "labels",
 ]  # fmt: skip
 
 

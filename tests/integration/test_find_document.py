@@ -30,10 +30,11 @@ async def product(settings: Settings, engine: AsyncEngine, vault: Vault) -> Asyn
 async def test_every_example_of_finding_can_be_pasted(product: Product, settings: Settings, tmp_path: Path) -> None:
     async with product.engine.begin() as connection:
         key = await create_read_key(connection, product.vault, name="test", scopes=SCOPES)
-    table = tmp_path / "channels.xlsx"
+    table, customers = tmp_path / "channels.xlsx", tmp_path / "customers.csv"
     async with listening_api(settings) as address:
         for script in EXAMPLES:
             here = script.replace("http://127.0.0.1:8002", address).replace("$TIERWISE_READ_KEY", key.secret)
-            await pasted("sh", here.replace("channels.xlsx", str(table)))
+            await pasted("sh", here.replace(table.name, str(table)).replace(customers.name, str(customers)))
+    assert "客户编号" in customers.read_text("utf-8-sig")
     assert table.read_bytes().startswith(b"PK")
     assert len(EXAMPLES) >= 5

@@ -1,10 +1,12 @@
 """Statistics, compared with what the views of everyone show."""
 
+import asyncio
 import csv
 import io
 import zipfile
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +16,14 @@ import pytest
 
 from tests.support.database import TestServer
 from tests.support.found import CUSTOMERS, WINNER, View, found, listed
+from tests.support.services import until
 from tierwise.domain.customer_id import public_id
+from tierwise_profile_api import snapshots
+from tierwise_profile_api.backend import Backend
+from tierwise_profile_api.filters import Filters
+from tierwise_profile_api.funnel import way_of
+from tierwise_profile_api.kept_statistics import TableAsked, channel_table, funnel, keep_counted
+from tierwise_profile_api.snapshots import Snapshots
 
 PERIOD = {"from": "2026-06-01T00:00:00Z", "to": "2026-09-01T08:00:30Z"}
 
@@ -105,6 +114,27 @@ async def test_sales_are_compared_with_as_much_of_the_month_before(
     assert sum(Decimal(row["sales"]) for row in year["channels"]) == sum(
         Decimal(one["orders"]["amount"]) for one in everyone if one["attributes"].get("region") == region
     )
+
+
+async def test_what_pages_show_first_is_counted_before_anybody_asks(
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snapshots, "QUICK_S", 0.0)
+    monkeypatch.setattr(snapshots, "TIMES", 1_000_000)
+    assert isinstance(client._transport, httpx.ASGITransport)
+    source: Backend = client._transport.app.state.opening.value  # type: ignore[attr-defined]
+    kept, rulebook, everyone = Snapshots(), await source.rulebook_in_force(), Filters("true", [])
+    counting = asyncio.create_task(keep_counted(source.reads, kept, source.rulebook_in_force))
+
+    async def all_counted() -> bool:
+        return len(kept) == 4
+
+    await until(all_counted, within_s=20)
+    counting.cancel()
+    asked = datetime.now(UTC)
+    for table in (TableAsked(), TableAsked(period="month"), TableAsked(period="quarter")):
+        assert (await channel_table(source.reads, kept, rulebook, everyone, table)).at < asked
+    assert (await funnel(source.reads, kept, rulebook, everyone, way_of((), rulebook))).at < asked
 
 
 _MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"

@@ -67,12 +67,12 @@ def history(draw: random.Random, number: int) -> list[Interaction]:
     return [first, *later]
 
 
-async def listed(client: httpx.AsyncClient, **parameters: Any) -> list[View]:
+async def listed(client: httpx.AsyncClient, headers: dict[str, str] | None = None, **parameters: Any) -> list[View]:
     """All pages."""
     items: list[View] = []
     cursor: dict[str, str] = {}
     while True:
-        response = await client.get("/v1/customers", params={**parameters, **cursor})
+        response = await client.get("/v1/customers", params={**parameters, **cursor}, headers=headers)
         assert response.status_code == 200, response.text
         page = response.json()
         items += page["items"]

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.rulebook.expressions import ExpressionError
 from tierwise.domain.rulebook.load import default_text, load
+from tierwise.domain.rulebook.parse import parse
 from tierwise.finding.conditions import Bound
 from tierwise.finding.expression_sql import condition_of
 from tierwise_profile_api.filters import Asked
@@ -25,7 +26,16 @@ def test_what_was_asked_for_is_in_the_parameters_alone() -> None:
     sql, values = compiled("""region = "'; DROP TABLE customers; --" and intent >= 40""")
     assert "DROP" not in sql
     assert "40" not in sql
-    assert values == [["'; drop table customers; --"], 40.0]
+    assert values == [["'; drop table customers; --"], 400.0]
+
+
+def test_a_column_is_compared_as_it_is_stored_and_constants_are_in_its_unit() -> None:
+    assert compiled("tier.score between 1.1 and 8.7") == (
+        "(f.tier_score BETWEEN $1::float8 AND $2::float8)",
+        [110, 870],
+    )
+    assert compiled("intent in (0, 4.35)") == ("(f.score IN ($1::float8, $2::float8))", [0, 43.5])
+    assert compiled("intent > tier.score") == ("(f.score / 10.0::float8 > f.tier_score / 100.0::float8)", [])
 
 
 def test_a_pattern_escapes_what_sql_would_read_in_it() -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any, Final
 
 from tierwise.domain.calendar import day_number
@@ -12,19 +11,10 @@ from tierwise.finding.conditions import Bound
 from tierwise_profile_api.activity import in_base_currency
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.finding import Page
+from tierwise_profile_api.periods import Compared
 from tierwise_profile_api.reads import Row
 
 UNKNOWN: Final = {"en": "Not known", "zh": "未知"}
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A period [start, end), and the one before it that it is compared with, [before, before_end)."""
-
-    before: datetime
-    before_end: datetime
-    start: datetime
-    end: datetime
 
 
 def channel_statement(filters: Filters, touch: str, compared: Compared) -> Page:
@@ -50,6 +40,7 @@ def sales_statement(filters: Filters, touch: str, compared: Compared, rulebook: 
     bound = Bound(filters.values)
     base, zone = bound(rulebook.currency, "text"), bound(rulebook.days.zone.key, "text")
     now, before = _within("i.time", compared, bound)
+    either = f"i.time >= {bound(compared.before, 'timestamptz')} AND i.time < {bound(compared.end, 'timestamptz')}"
     foreign_day = f"CASE WHEN i.currency <> {base} THEN (i.time AT TIME ZONE {zone})::date END"
     return Page(
         f"""WITH merged AS (SELECT id, merged_into FROM customers WHERE merged_into IS NOT NULL)
@@ -58,7 +49,8 @@ def sales_statement(filters: Filters, touch: str, compared: Compared, rulebook: 
                          sum(i.amount)::bigint AS amount
                   FROM interactions i LEFT JOIN merged ON merged.id = i.customer_id
                        JOIN customer_facets f ON f.customer_id = coalesce(merged.merged_into, i.customer_id)
-                  WHERE i.amount IS NOT NULL AND i.type = 'purchase' AND ({now} OR {before}) AND {filters.sql}
+                  WHERE i.amount IS NOT NULL AND i.type = 'purchase' AND {either} AND ({now} OR {before})
+                        AND {filters.sql}
                   GROUP BY 1, 2, 3, 4) sold
                  LEFT JOIN facet_values channel ON (channel.facet, channel.number) = ('{touch}', sold.number)""",
         bound.values,

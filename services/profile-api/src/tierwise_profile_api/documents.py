@@ -99,7 +99,7 @@ class Customer(Document):
     cuts: int | None = Field(description="Of tiers as shares of the customers; null: fixed scores.", examples=[7])
     version: int | None = Field(None, ge=0, description="Rises with every visible write; not there with `as_of`.")
     as_of: AwareDatetime | None = Field(None, description="With `as_of`.")
-    labels: Labels | None = Field(None, description="Not in lists and exports.")
+    labels: Labels
 
 
 class PickedCustomer(Document):

@@ -4,24 +4,28 @@ customers. While a page is encoded the next one is read."""
 import asyncio
 import io
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tierwise.domain.rulebook.book import Rulebook
 from tierwise.security.keys import Reader
 from tierwise_profile_api import queries
 from tierwise_profile_api.backend import Backend
 from tierwise_profile_api.facet_names import FacetNames
+from tierwise_profile_api.facet_words import labels
+from tierwise_profile_api.facet_words import names as plain
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.finding import Page, page
-from tierwise_profile_api.flat import SCHEMA, FlatPage, as_batch, as_csv, as_lines, csv_heading, flat_page, unpacked
+from tierwise_profile_api.flat import FlatPage, flat_page, unpacked
+from tierwise_profile_api.flat_forms import SCHEMA, as_batch, as_csv, as_lines, csv_heading
 from tierwise_profile_api.reads import Row
 from tierwise_profile_api.view import view
 
-VIEWS_PAGE: Final = 50
-"""Customers in one read. A view takes 0.2 ms of the processor: a page holds other requests up for 10 ms."""
+VIEWS_PAGE: Final = 100
+"""Customers in one read. A view takes 0.06 ms of the processor: a page holds other requests up for 6 ms."""
 
 FLAT_PAGE: Final = 1_000
 """Likewise, of rows that take 0.01 ms."""
@@ -31,12 +35,20 @@ ROW_GROUP: Final = 20_000
 
 _encoder = msgspec.json.Encoder()
 
-T = TypeVar("T")
+
+class Flat(NamedTuple):
+    """Flat rows of whom; in the words of a language, or (None) by names."""
+
+    filters: Filters
+    rulebook: Rulebook
+    language: str | None
 
 
-async def views(source: Backend, reader: Reader, filters: Filters, after: int) -> AsyncIterator[bytes]:
-    """Current views as lines of JSON. Raises Unavailable, in the middle too, when the database stays away: then the
-    connection is cut."""
+async def views(
+    source: Backend, reader: Reader, filters: Filters, after: int, *, language: str
+) -> AsyncIterator[bytes]:
+    """Current views as lines of JSON, with labels in `language`. Raises Unavailable, in the middle too, when the
+    database stays away: then the connection is cut."""
 
     async def read(last: int) -> tuple[Sequence[Row], int | None]:
         asking = _views_page(filters, last)
@@ -44,27 +56,27 @@ async def views(source: Backend, reader: Reader, filters: Filters, after: int) -
         return rows, rows[-1]["id"] if len(rows) == VIEWS_PAGE else None
 
     async for rows in _pages(read, after):
-        yield _encoder.encode_lines([await view(row, source, reader) for row in rows])
+        yield _encoder.encode_lines([await view(row, source, reader, language=language) for row in rows])
 
 
-async def flat_csv(source: Backend, filters: Filters, after: int) -> AsyncIterator[bytes]:
-    heading = csv_heading()
-    async for found in _flat(source, filters, after):
+async def flat_csv(source: Backend, flat: Flat, after: int) -> AsyncIterator[bytes]:
+    heading = csv_heading(flat.language)
+    async for found in _flat(source, flat, after):
         yield heading + as_csv(found)
         heading = b""
 
 
-async def flat_lines(source: Backend, filters: Filters, after: int) -> AsyncIterator[bytes]:
-    async for found in _flat(source, filters, after):
+async def flat_lines(source: Backend, flat: Flat, after: int) -> AsyncIterator[bytes]:
+    async for found in _flat(source, flat, after):
         yield as_lines(found)
 
 
-async def flat_parquet(source: Backend, filters: Filters, after: int) -> AsyncIterator[bytes]:
+async def flat_parquet(source: Backend, flat: Flat, after: int) -> AsyncIterator[bytes]:
     """Apache Parquet, a row group at a time."""
     sink = _Sink()
     with pq.ParquetWriter(sink, SCHEMA) as writer:
         waiting: list[pa.RecordBatch] = []
-        async for found in _flat(source, filters, after):
+        async for found in _flat(source, flat, after):
             waiting.append(as_batch(found))
             if sum(batch.num_rows for batch in waiting) >= ROW_GROUP:
                 writer.write_table(pa.Table.from_batches(waiting))
@@ -75,14 +87,15 @@ async def flat_parquet(source: Backend, filters: Filters, after: int) -> AsyncIt
     yield sink.taken()
 
 
-def _flat(source: Backend, filters: Filters, after: int) -> AsyncIterator[FlatPage]:
+def _flat(source: Backend, flat: Flat, after: int) -> AsyncIterator[FlatPage]:
     names = FacetNames(source.reads)
+    word = plain if flat.language is None else labels(flat.rulebook, flat.language)
 
     async def read(last: int) -> tuple[FlatPage, int | None]:
-        asking = flat_page(filters, last, FLAT_PAGE)
+        asking = flat_page(flat.filters, last, FLAT_PAGE)
         [row] = await source.reads.rows(asking.statement, *asking.values)
-        found = await unpacked(row, names)
-        return found, found.last if found.customers == FLAT_PAGE else None
+        found = await unpacked(row, names, word)
+        return found, found.last if len(found.customer_ids) == FLAT_PAGE else None
 
     return _pages(read, after)
 

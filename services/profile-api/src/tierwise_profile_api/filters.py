@@ -13,7 +13,8 @@ from tierwise.domain.identifier import InvalidIdentifier, normalise
 from tierwise.domain.interaction import CHANNELS
 from tierwise.domain.name_words import words
 from tierwise.domain.rulebook.book import Rulebook
-from tierwise.domain.rulebook.expressions import ExpressionError, parse
+from tierwise.domain.rulebook.expressions import ExpressionError
+from tierwise.domain.rulebook.parse import parse
 from tierwise.domain.segment import FILTER_CHARS_MAX
 from tierwise.domain.source import BACKEND
 from tierwise.finding.conditions import ASKED, Bound, any_tag, column_among, interest_among

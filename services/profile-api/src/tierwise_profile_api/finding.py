@@ -1,5 +1,6 @@
 """Statements that find and count customers: narrowed, ordered, page by page."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Final, Literal
@@ -12,6 +13,7 @@ from tierwise.finding.conditions import GROUPS, Bound, any_tag
 from tierwise_profile_api import queries
 from tierwise_profile_api.filters import Filters
 from tierwise_profile_api.parameters import BadParameter
+from tierwise_profile_api.reads import Reads, Row
 
 _COLUMNS: Final = {
     "customer_id": ("f.customer_id", "bigint"),
@@ -37,18 +39,43 @@ class Page:
     values: list[object]
 
 
-def page(filters: Filters, sort: str, after: tuple[int | datetime, int] | None, limit: int) -> Page:
+After = tuple[int | datetime, int] | None
+
+NEAR: Final = 5_000
+"""Customers among whom a page by id is looked for first."""
+
+
+async def listed(reads: Reads, filters: Filters, sort: str, after: After, limit: int) -> Sequence[Row]:
+    """Rows of `page`. By id the next ones are walked along first, which is quick where many fit; to find few that way
+    takes longer than to read everyone side by side. Raises Unavailable."""
+    if sort.removeprefix("-") != "customer_id":
+        asking = page(filters, sort, after, limit)
+        return await reads.rows(asking.statement, *asking.values)
+    near = page(filters, sort, after, limit, near=True)
+    rows: Sequence[Row] = await reads.rows(near.statement, *near.values)
+    if len(rows) == limit:
+        return rows
+    asking = page(filters, sort, after, limit, walked=False)
+    return await reads.rows(asking.statement, *asking.values)
+
+
+def page(filters: Filters, sort: str, after: After, limit: int, *, near: bool = False, walked: bool = True) -> Page:
     """The customers after a place: what one is sorted by, and its number. One whose value has moved past it meanwhile
-    comes twice or not at all; all others come once, whatever happens between the pages."""
+    comes twice or not at all; all others come once, whatever happens between the pages. `near`: by id, of the NEAR next
+    ones alone. `walked`: a plan may walk along the key."""
     column, type_ = _COLUMNS[sort.removeprefix("-")]
     direction, comparison = ("DESC", "<") if sort.startswith("-") else ("ASC", ">")
-    values, sql = [*filters.values, limit], filters.sql
+    values, place = [*filters.values, limit], "true"
     number = len(values)
     if after is not None:
-        sql += f" AND ({column}, f.customer_id) {comparison} (${number + 1}::{type_}, ${number + 2}::bigint)"
+        place = f"({column}, f.customer_id) {comparison} (${number + 1}::{type_}, ${number + 2}::bigint)"
         values += after
-    chosen = f"""SELECT f.customer_id AS id, {column} AS place FROM customer_facets f WHERE {sql}
-        ORDER BY {column} {direction}, f.customer_id {direction} LIMIT ${number}"""
+    everyone = f"customer_facets f WHERE {place}"
+    if near:
+        everyone = f"(SELECT * FROM {everyone} ORDER BY f.customer_id {direction} LIMIT {NEAR}) f WHERE true"
+    key = column if walked else f"{column} + 0"
+    chosen = f"""SELECT f.customer_id AS id, {column} AS place FROM {everyone} AND {filters.sql}
+        ORDER BY {key} {direction}, f.customer_id {direction} LIMIT ${number}"""
     return Page(queries.customers_chosen(chosen, f"place {direction}, c.id {direction}"), values)
 
 

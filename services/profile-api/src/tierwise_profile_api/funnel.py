@@ -23,13 +23,18 @@ def way_of(asked: Sequence[str], rulebook: Rulebook) -> list[str]:
 
 def funnel_statement(filters: Filters, way: Sequence[str]) -> Page:
     """Rows of (step, customers): how many came to the step, the first is 1, and no further. What those did who were
-    merged counts for whom they were merged into."""
+    merged counts for whom they were merged into: few, so that all others are read in the order of an index."""
+    step = f'max(array_position(${len(filters.values) + 1}::text[], c."to"))'
     return Page(
-        f"""WITH merged AS (SELECT id, merged_into FROM customers WHERE merged_into IS NOT NULL),
+        f"""WITH parts AS (
+                SELECT id, merged_into AS whole FROM customers WHERE merged_into IS NOT NULL
+                UNION SELECT merged_into, merged_into FROM customers WHERE merged_into IS NOT NULL
+            ),
             reached AS (
-                SELECT coalesce(merged.merged_into, c.customer_id) AS id,
-                       max(array_position(${len(filters.values) + 1}::text[], c."to")) AS step
-                FROM changes c LEFT JOIN merged ON merged.id = c.customer_id
+                SELECT c.customer_id AS id, {step} AS step FROM changes c
+                WHERE c.aspect = 'lifecycle' AND c.customer_id NOT IN (SELECT id FROM parts) GROUP BY 1
+                UNION ALL
+                SELECT parts.whole, {step} FROM parts JOIN changes c ON c.customer_id = parts.id
                 WHERE c.aspect = 'lifecycle' GROUP BY 1
             )
             SELECT reached.step, count(*) AS customers

@@ -8,6 +8,7 @@ from typing import Final
 
 from tierwise.db.current import CUSTOMER as CUSTOMER
 from tierwise.db.current import KNOWN_BY, VIEW
+from tierwise.folding.checkpoints import COLUMNS as CHECKPOINT_COLUMNS
 
 # $1 hash of kind and value.
 CUSTOMER_BY_IDENTIFIER: Final = f"""
@@ -48,17 +49,19 @@ held AS (SELECT id FROM winner UNION ALL SELECT c.id FROM customers c JOIN winne
 
 # $1 customer, $2 how many, $3 and $4 before this (time, key), $5 from this time on, $6 channels, $7 types (either
 # may be null: any). Bounds are always given, so that they are index conditions in every plan.
-# No row: no such customer. One row whose key is null: nothing happened.
+# No row: no such customer. One row whose key is null: nothing happened. `retained_since`: of what happened before, only
+# the sums are stored; null: everything is.
 # LATERAL by id, so that each reads the end of its own index range only.
 TIMELINE: Final = f"""
 {_PERSON}
-SELECT t.* FROM winner LEFT JOIN (
+SELECT t.*, (SELECT max(before) FROM checkpoints JOIN held ON held.id = customer_id) AS retained_since
+FROM winner LEFT JOIN (
     SELECT own.*, s.name AS source
     FROM held CROSS JOIN LATERAL (
         SELECT time, key, source_id, id AS interaction, channel, type, received, identifiers, body
         FROM interactions
         WHERE customer_id = held.id
-          AND (time, key) < ($3::timestamptz, $4::uuid) AND time >= $5::timestamptz
+          AND (time, key) < ($3::timestamptz, $4::uuid) AND time <= $3::timestamptz AND time >= $5::timestamptz
           AND ($6::text[] IS NULL OR channel = ANY ($6))
           AND ($7::text[] IS NULL OR type = ANY ($7))
         ORDER BY time DESC, key DESC LIMIT $2
@@ -71,9 +74,12 @@ ORDER BY t.time DESC, t.key DESC
 
 # $1 customer, $2 up to this time, $3 how many. By time. No row: no such customer. One row whose key is null: nothing
 # happened by then.
+# `summed`: how many interactions there were before, in checkpoints.
 PAST: Final = f"""
 {_PERSON}
-SELECT winner.id AS winner, t.* FROM winner LEFT JOIN (
+SELECT winner.id AS winner, t.*,
+       (SELECT coalesce(sum(interactions), 0)::bigint FROM checkpoints JOIN held ON held.id = customer_id) AS summed
+FROM winner LEFT JOIN (
     SELECT own.*, s.name AS source
     FROM held CROSS JOIN LATERAL (
         SELECT time, key, source_id, id, channel, type, received, identifiers, body
@@ -85,6 +91,19 @@ SELECT winner.id AS winner, t.* FROM winner LEFT JOIN (
     LIMIT $3
 ) t ON true
 ORDER BY t.time, t.key
+"""
+
+# $1 customer. Their checkpoints, and those of who was merged into them.
+CHECKPOINTS: Final = f"""
+{_PERSON}
+SELECT {", ".join(CHECKPOINT_COLUMNS)} FROM checkpoints JOIN held ON held.id = customer_id
+"""
+
+# $1 hashes of identifiers. Until when what those who have them did is stored as sums; null where it is not.
+KEPT_WHOLE: Final = """
+SELECT max(k.before) FROM identifiers i
+JOIN customers c ON c.id = i.customer_id OR c.merged_into = i.customer_id JOIN checkpoints k ON k.customer_id = c.id
+WHERE i.hash = ANY ($1::uuid[])
 """
 
 # In the order in which they came in force.
@@ -147,7 +166,8 @@ WITH RECURSIVE part AS (
     SELECT c.id FROM part JOIN changes m ON m.customer_id = part.id AND m.aspect = 'merge'
     JOIN customers c ON c.id = m.merged AND c.merged_into = $1
 )
-SELECT DISTINCT unnest(i.identifiers) FROM part JOIN interactions i ON i.customer_id = part.id
+SELECT unnest(i.identifiers) FROM part JOIN interactions i ON i.customer_id = part.id
+UNION SELECT unnest(k.identifiers) FROM part JOIN checkpoints k ON k.customer_id = part.id
 """
 
 # $1 before this number, $2 how many, $3 customer, $4 ruling (either may be null: any).

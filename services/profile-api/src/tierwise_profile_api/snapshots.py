@@ -8,19 +8,30 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import structlog
+
+from tierwise.problem import Unavailable
+
 KEPT_MAX: Final = 200
 QUICK_S: Final = 0.1
 TIMES: Final = 30
-"""What took 0.5 s is kept for 15: statistics that are asked for all the time take a thirtieth of one processor."""
+"""What took 0.5 s is good for 15: statistics that are asked for all the time take a thirtieth of one processor."""
+
+SLOW_S: Final = 0.25
+OLD_S: Final = 300.0
+"""What took longer than the one is given until the other, good or not, and made again for whoever comes next."""
+
+log = structlog.get_logger("tierwise.snapshots")
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`value` as of `at`; `until`: it is kept till then, by the monotonic clock."""
+    """`value` as of `at`. By the monotonic clock it is good until the one moment, and given until the other."""
 
     value: Any
     at: datetime
-    until: float
+    good_until: float
+    given_until: float
 
     @property
     def headers(self) -> dict[str, str]:
@@ -34,30 +45,56 @@ class Snapshots:
     def __init__(self) -> None:
         self._kept: OrderedDict[Hashable, Snapshot] = OrderedDict()
         self._turns: dict[Hashable, asyncio.Lock] = {}
+        self._renewing: dict[Hashable, asyncio.Task[None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._kept)
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Snapshot:
-        """Raises what `make` raises."""
-        if (kept := self._fresh(key)) is not None:
-            return kept
+        """Raises what `make` raises, where there is nothing to give meanwhile."""
+        kept, now = self._kept.get(key), time.monotonic()
+        if kept is None or now >= kept.given_until:
+            return await self._made(key, make)
+        if now >= kept.good_until and key not in self._renewing:
+            self._renewing[key] = asyncio.create_task(self._renewed(key, make))
+        return kept
+
+    async def close(self) -> None:
+        """What is being made again is left."""
+        renewing = list(self._renewing.values())
+        for task in renewing:
+            task.cancel()
+        await asyncio.gather(*renewing, return_exceptions=True)
+
+    async def _renewed(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> None:
+        try:
+            await self._made(key, make)
+        except Unavailable as error:
+            log.warning("snapshot_waits", reason=error.detail)
+        finally:
+            del self._renewing[key]
+
+    async def _made(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Snapshot:
         turn = self._turns.setdefault(key, asyncio.Lock())
         try:
             async with turn:
-                return self._fresh(key) or await self._made(key, make)
+                kept = self._kept.get(key)
+                return kept if kept and time.monotonic() < kept.good_until else await self._make(key, make)
         finally:
             if not turn.locked():
                 self._turns.pop(key, None)
 
-    async def _made(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Snapshot:
+    async def _make(self, key: Hashable, make: Callable[[], Awaitable[Any]]) -> Snapshot:
         at, begun = datetime.now(UTC), time.monotonic()
         value = await make()
         ended = time.monotonic()
-        snapshot = Snapshot(value, at, ended + TIMES * (ended - begun))
-        if ended - begun >= QUICK_S:
+        took_s = ended - begun
+        good_until = ended + TIMES * took_s
+        given_until = max(good_until, begun + OLD_S) if took_s >= SLOW_S else good_until
+        snapshot = Snapshot(value, at, good_until, given_until)
+        self._kept.pop(key, None)
+        if took_s >= QUICK_S:
             self._kept[key] = snapshot
             if len(self._kept) > KEPT_MAX:
                 self._kept.popitem(last=False)
         return snapshot
-
-    def _fresh(self, key: Hashable) -> Snapshot | None:
-        kept = self._kept.get(key)
-        return kept if kept is not None and time.monotonic() < kept.until else None

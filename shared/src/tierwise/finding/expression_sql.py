@@ -29,11 +29,12 @@ from tierwise.domain.rulebook.expressions import (
 from tierwise.finding.conditions import ASKED, TOUCHES, Bound, any_tag, column_among, column_known, interest_among
 
 _NUMBERS: Final = {
-    "intent": "f.score / 10.0::float8",
-    "tier.score": "f.tier_score / 100.0::float8",
-    "orders": "f.orders::float8",
-    "amount": "f.amount / 100.0::float8",
+    "intent": ("f.score", 10.0),
+    "tier.score": ("f.tier_score", 100.0),
+    "orders": ("f.orders", 1.0),
+    "amount": ("f.amount", 100.0),
 }
+"""Name -> column, and how many of its units are one. No column is ever null."""
 _SINCE_SEEN: Final = "days_since_seen"
 _TEXTS: Final = {
     "tier": "tier",
@@ -78,8 +79,8 @@ class _Compiler:
             case Comparison():
                 return self._comparison(node)
             case Between():
-                value, low, high = (self._number(one) for one in (node.operand, node.low, node.high))
-                return f"coalesce({value} BETWEEN {low} AND {high}, false)"
+                value, low, high = self._numbers(node.operand, node.low, node.high)
+                return f"({value} BETWEEN {low} AND {high})"
             case In():
                 return self._in(node)
             case Like():
@@ -91,7 +92,8 @@ class _Compiler:
         if isinstance(left, Text):
             left, right = right, left
         if not isinstance(right, Text):
-            return f"coalesce({self._number(left)} {_SQL[node.operator]} {self._number(right)}, false)"
+            number, other = self._numbers(left, right)
+            return f"({number} {_SQL[node.operator]} {other})"
         if node.operator not in ("=", "!="):
             raise self._refused(node, f"texts are compared by = and !=, not by {node.operator}")
         return self._among(left, [right], equal=node.operator == "=")
@@ -102,8 +104,8 @@ class _Compiler:
             return self._among(node.operand, texts, equal=True)
         if texts:
             raise self._refused(node, "texts and numbers in one list: no value is both")
-        numbers = self._bound([option.value for option in node.options], "float8[]")
-        return f"coalesce({self._number(node.operand)} = ANY ({numbers}), false)"
+        value, *wanted = self._numbers(node.operand, *node.options)
+        return f"({value} IN ({', '.join(wanted)}))"
 
     def _among(self, node: Node, options: list[Text], *, equal: bool) -> str:
         """Whether the node's text is one of these; `equal` false: is known, and none of them."""
@@ -134,17 +136,27 @@ class _Compiler:
     def _folded_is_one(self, wanted: list[str]) -> str:
         return f"lower(value) = ANY ({self._bound(wanted, 'text[]')})"
 
+    def _numbers(self, *nodes: Node) -> list[str]:
+        """What is compared with each other. A column among constants stands as it is stored and they are in its unit,
+        so that no row is calculated with."""
+        constants = [_constant(node) for node in nodes]
+        [first, *others] = [node for node, constant in zip(nodes, constants, strict=True) if constant is None] or nodes
+        if others or not isinstance(first, Name) or first.name not in _NUMBERS:
+            return [self._number(node) for node in nodes]
+        column, unit = _NUMBERS[first.name]
+        # Of 1.1 in tenths there are 11, not 11.000000000000002.
+        return [column if one is None else self._bound(round(one * unit, 9), "float8") for one in constants]
+
     def _number(self, node: Node) -> str:
+        if (constant := _constant(node)) is not None:
+            return self._bound(constant, "float8")
         match node:
-            case Number() | Days():
-                return self._bound(float(node.value), "float8")
             case Name(name=name) if name in _NUMBERS:
-                return _NUMBERS[name]
+                column, unit = _NUMBERS[name]
+                return f"{column} / {unit}::float8"
             case Name(name=name) if name == _SINCE_SEEN:
                 zone = self._bound(self._rulebook.days.zone.key, "text")
                 return f"((now() AT TIME ZONE {zone})::date - (f.last_seen AT TIME ZONE {zone})::date)::float8"
-            case Arithmetic(operator="-", left=Number(value=0.0), right=Number(value=value)):
-                return self._bound(-value, "float8")
             case Name():
                 raise self._refused_name(node, "number")
             case Call():
@@ -173,6 +185,15 @@ class _Compiler:
 
     def _refused(self, node: Node, message: str) -> ExpressionError:
         return ExpressionError(message, self._text, node.offset)
+
+
+def _constant(node: Node) -> float | None:
+    match node:
+        case Number() | Days():
+            return float(node.value)
+        case Arithmetic(operator="-", left=Number(value=0.0), right=Number(value=value)):
+            return -value
+    return None
 
 
 _SQL: Final = {"=": "=", "!=": "<>", "<": "<", "<=": "<=", ">": ">", ">=": ">="}

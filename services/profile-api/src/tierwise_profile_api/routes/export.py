@@ -13,7 +13,7 @@ from tierwise_profile_api.audit import personal_data_left
 from tierwise_profile_api.authenticate import EXPORT, documented, holding
 from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.documents import problems
-from tierwise_profile_api.exporting import flat_csv, flat_lines, flat_parquet, views
+from tierwise_profile_api.exporting import Flat, flat_csv, flat_lines, flat_parquet, views
 from tierwise_profile_api.filters import Asked
 from tierwise_profile_api.language import negotiated
 from tierwise_profile_api.narrowing import narrowed
@@ -75,29 +75,37 @@ async def export_customers(
         str | None,
         Query(max_length=15, description="Go on after this customer's id.", examples=["c_e2rp2eapcnax1"]),
     ] = None,
+    labels: Annotated[
+        Literal["en", "zh"] | None,
+        Query(description="Flat rows in words: values as the rulebook labels them, in a CSV the headings too."),
+    ] = None,
     as_of: AsOf = None,
     by: By = "then",
 ) -> StreamingResponse:
-    """Takes no lock and no long transaction, and as much memory however many customers there are. With `as_of` the
-    history of each is folded, one such export at a time; filters then choose by what is so now."""
+    """Takes no lock and no long transaction, and as much memory however many customers there are. Views have labels in
+    the language of Accept-Language. With `as_of` the history of each is folded, one such export at a time; filters then
+    choose by what is so now."""
     source = backend_of(request)
     headers = await positions_header(source)  # before anything is read
-    filters = await narrowed(source, asked, await source.rulebook_in_force())
+    rulebook = await source.rulebook_in_force()
+    filters = await narrowed(source, asked, rulebook)
     number = -1 if after is None else internal_id(after)
     if number is None:
         raise BadParameter("after", "This is no customer's id; ids are 15 characters and begin with c_.")
-    if as_of is None and (format_ != "ndjson" or shape == "flat"):
-        chunks, media_type = _FLAT[format_]
-        return await _streamed(chunks(source, filters, number), media_type, headers)
-    if as_of is None:
-        await personal_data_left(request, reader, [None])
-        return await _streamed(views(source, reader, filters, number), _LINES, headers)
-    if format_ != "ndjson" or shape == "flat":
+    flat = format_ != "ndjson" or shape == "flat"
+    if flat and as_of is not None:
         raise BadParameter("as_of", "The past comes as views in lines of JSON alone.")
-    time = past_instant("as_of", as_of, datetime.now(UTC))
-    await personal_data_left(request, reader, [None])
-    headers[_COUNT] = str(await customers_of(source, filters, number))
+    if flat:
+        chunks, media_type = _FLAT[format_]
+        return await _streamed(chunks(source, Flat(filters, rulebook, labels), number), media_type, headers)
+    if labels is not None:
+        raise BadParameter("labels", "It is for flat rows; views have labels in the language of Accept-Language.")
     language = negotiated(request.headers.get("accept-language"))
+    time = None if as_of is None else past_instant("as_of", as_of, datetime.now(UTC))
+    await personal_data_left(request, reader, [None])
+    if time is None:
+        return await _streamed(views(source, reader, filters, number, language=language), _LINES, headers)
+    headers[_COUNT] = str(await customers_of(source, filters, number))
     shown = as_they_stood(source, reader, time, current=by == "current", language=language)
     return await _streamed(past_views(source, filters, number, shown), _LINES, headers)
 

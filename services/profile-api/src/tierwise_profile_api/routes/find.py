@@ -17,7 +17,8 @@ from tierwise_profile_api.cursor import listing, open_cursor, seal_cursor
 from tierwise_profile_api.documents import problems
 from tierwise_profile_api.fields import picked, read_fields
 from tierwise_profile_api.filters import Asked, Filters
-from tierwise_profile_api.finding import Sort, counting, page
+from tierwise_profile_api.finding import Sort, counting, listed
+from tierwise_profile_api.language import negotiated
 from tierwise_profile_api.narrowing import narrowed
 from tierwise_profile_api.parameters import Cursor, FieldNames, Limit, known_parameters
 from tierwise_profile_api.view import view
@@ -50,17 +51,18 @@ async def find_customers(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """Different filters all hold; several values of one mean any of them."""
+    """Different filters all hold; several values of one mean any of them. Labels are in the language of
+    Accept-Language."""
     source = backend_of(request)
     chosen = read_fields(fields)
     filters = await narrowed(source, asked, await source.rulebook_in_force())
     of = listing("customers", filters.sql, [str(value) for value in filters.values], sort)
     after = None if cursor is None else open_cursor(cursor, tuple[Any, int], source.vault, of=of)
-    asking = page(filters, sort, after, limit + 1)
-    rows = await source.reads.rows(asking.statement, *asking.values)
+    rows = await listed(source.reads, filters, sort, after, limit + 1)
     shown, more = rows[:limit], len(rows) > limit
+    language = negotiated(request.headers.get("accept-language"))
     body = {
-        "items": [picked(await view(row, source, reader), chosen) for row in shown],
+        "items": [picked(await view(row, source, reader, language=language), chosen) for row in shown],
         "next_cursor": seal_cursor((shown[-1]["place"], shown[-1]["id"]), source.vault, of=of) if more else None,
     }
     await personal_data_left(request, reader, [row["id"] for row in shown])

@@ -1,34 +1,31 @@
 """Statistics: how customers are distributed, how they moved, and what each channel brought."""
 
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from tierwise.domain.calendar import date_of, day_number
 from tierwise.domain.change import rfc3339
 from tierwise.domain.rulebook.book import Rulebook
 from tierwise.security.keys import Reader
-from tierwise_profile_api import documents
-from tierwise_profile_api.activity import Every, began
+from tierwise_profile_api import documents, kept_statistics
 from tierwise_profile_api.authenticate import STATISTICS, documented, holding
 from tierwise_profile_api.backend import backend_of
 from tierwise_profile_api.channel_files import channel_csv, channel_xlsx
-from tierwise_profile_api.channel_table import Compared, channel_rows, channel_statement, sales_statement
 from tierwise_profile_api.filters import Asked
+from tierwise_profile_api.kept_statistics import CalendarPeriod, TableAsked
 from tierwise_profile_api.language import negotiated
 from tierwise_profile_api.narrowing import narrowed
-from tierwise_profile_api.parameters import BadParameter, instant, known_parameters
+from tierwise_profile_api.parameters import known_parameters
+from tierwise_profile_api.periods import period_of
+from tierwise_profile_api.reads import Row
 from tierwise_profile_api.routes.find import counted
 from tierwise_profile_api.snapshots import Snapshot
 from tierwise_profile_api.statistics_documents import aged
 
 router = APIRouter(prefix="/v1/statistics", tags=["statistics"], dependencies=[Depends(known_parameters)])
-
-_PERIOD_MAX: Final = timedelta(days=3_660)
-_PERIOD: Final = timedelta(days=30)
 
 StatisticsReader = Annotated[Reader, Depends(holding(STATISTICS))]
 Narrowed = Annotated[Asked, Depends()]
@@ -88,11 +85,17 @@ async def moves(
     to: To = None,
 ) -> Response:
     """Over the whole period: who went from C to B and back to C moved from C to C. `from` is null for who came."""
-    start, end = _period(from_, to)
+    period_of(from_, to)
     source = backend_of(request)
     rulebook = await source.rulebook_in_force()
-    made = await _kept(request, rulebook, lambda: source.reads.rows(_MOVES, aspect, start, end))
-    items = [{"from": row["from"], "to": row["to"], "customers": row["customers"]} for row in made.value]
+
+    async def moved() -> tuple[datetime, datetime, list[Row]]:
+        start, end = period_of(from_, to)
+        return start, end, await source.reads.rows(_MOVES, aspect, start, end)
+
+    made = await _kept(request, rulebook, moved)
+    start, end, rows = made.value
+    items = [{"from": row["from"], "to": row["to"], "customers": row["customers"]} for row in rows]
     body = {"as_of": rfc3339(made.at), "aspect": aspect, "from": rfc3339(start), "to": rfc3339(end), "moves": items}
     return _answer(body, made.headers)
 
@@ -111,7 +114,7 @@ async def channel_table(
     touch: Annotated[Literal["first", "last"], Query(description="By the first touch or by the last.")] = "first",
     format_: Annotated[Literal["json", "csv", "xlsx"], Query(alias="format")] = "json",
     period: Annotated[
-        Literal["month", "quarter", "year"] | None,
+        CalendarPeriod | None,
         Query(description="The one that `to` lies in, up to `to`, compared with as much of the one before."),
     ] = None,
     from_: From = None,
@@ -123,15 +126,9 @@ async def channel_table(
     source = backend_of(request)
     rulebook = await source.rulebook_in_force()
     filters = await narrowed(source, asked, rulebook)
-    compared = _by_calendar(period, from_, to, rulebook) if period else _compared(*_period(from_, to))
-
-    async def table() -> list[dict[str, Any]]:
-        found = channel_statement(filters, f"{touch}_touch", compared)
-        sold = sales_statement(filters, f"{touch}_touch", compared, rulebook)
-        of_all, in_period = [await source.reads.rows(one.statement, *one.values) for one in (found, sold)]
-        return channel_rows(of_all, in_period, rulebook)
-
-    made = await _kept(request, rulebook, table)
+    table = TableAsked(touch, period, from_, to)
+    made = await kept_statistics.channel_table(source.reads, source.snapshots, rulebook, filters, table)
+    compared, rows = made.value
     if format_ == "json":
         body: dict[str, Any] = {
             "as_of": rfc3339(made.at),
@@ -140,7 +137,7 @@ async def channel_table(
             "before": {"from": rfc3339(compared.before), "to": rfc3339(compared.before_end)},
             "currency": rulebook.currency,
         }
-        return _answer({**body, "channels": made.value}, made.headers)
+        return _answer({**body, "channels": rows}, made.headers)
     language = negotiated(request.headers.get("accept-language"))
     file, media_type = (channel_csv, "text/csv; charset=utf-8") if format_ == "csv" else (channel_xlsx, _XLSX)
     headers = {
@@ -148,7 +145,7 @@ async def channel_table(
         "Vary": "Accept-Language",
         **made.headers,
     }
-    return Response(file(made.value, rulebook, language), headers=headers, media_type=media_type)
+    return Response(file(rows, rulebook, language), headers=headers, media_type=media_type)
 
 
 async def _kept(request: Request, rulebook: Rulebook, make: Callable[[], Awaitable[Any]]) -> Snapshot:
@@ -158,38 +155,3 @@ async def _kept(request: Request, rulebook: Rulebook, make: Callable[[], Awaitab
 
 def _answer(body: dict[str, Any], headers: dict[str, str] | None = None) -> Response:
     return Response(_encode(body), headers=headers, media_type="application/json")
-
-
-def _compared(start: datetime, end: datetime) -> Compared:
-    return Compared(start - (end - start), start, start, end)
-
-
-def _by_calendar(every: Every, from_: str | None, to: str | None, rulebook: Rulebook) -> Compared:
-    """Raises BadParameter."""
-    if from_ is not None:
-        raise BadParameter("from", "A period of the calendar begins when it begins: give `from` or `period`.")
-    end = instant("to", to) or datetime.now(UTC)
-    if not _CALENDAR[0] <= end.year <= _CALENDAR[1]:
-        raise BadParameter("to", f"Years are from {_CALENDAR[0]} to {_CALENDAR[1]}.")
-    first = began(date_of(rulebook.days.day_of(end - timedelta(microseconds=1))), every)
-    before, start = (
-        rulebook.days.midnight(day_number(day)) for day in (began(first - timedelta(days=1), every), first)
-    )
-    return Compared(before, min(before + (end - start), start), start, end)
-
-
-_CALENDAR: Final = (1973, 2147)
-
-
-def _period(from_: str | None, to: str | None) -> tuple[datetime, datetime]:
-    """Raises BadParameter."""
-    end = instant("to", to) or datetime.now(UTC)
-    start = instant("from", from_)
-    try:
-        start = start or end - _PERIOD
-        if not timedelta(0) < end - start <= _PERIOD_MAX:
-            raise BadParameter("from", f"It is before `to`, by at most {_PERIOD_MAX.days:,} days.")
-        start - (end - start)  # the period before this one
-    except OverflowError as error:
-        raise BadParameter("from", "Years before the first one cannot be compared with.") from error
-    return start, end

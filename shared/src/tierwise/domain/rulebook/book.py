@@ -312,9 +312,12 @@ class Rulebook:
         return [(name, self.label(name)) for name in names]
 
     def label(self, name: str) -> dict[str, str]:
-        """The label in every language; the name itself where the rulebook has none."""
-        label = self.labels.get(name)
-        return {"en": label.en, "zh": label.zh} if label else {"en": name, "zh": name}
+        """The label in every language, one object for all who ask; the name itself where the rulebook has none."""
+        return self._labels.get(name) or {"en": name, "zh": name}
+
+    @cached_property
+    def _labels(self) -> dict[str, dict[str, str]]:
+        return {name: {"en": label.en, "zh": label.zh} for name, label in self.labels.items()}
 
 
 FIRST_TOUCH, LAST_TOUCH = "acquisition.first", "acquisition.last"
