@@ -82,7 +82,10 @@ async def test_a_merged_id_is_split_off_and_answers_for_itself_again(product: Pr
         [loser],
         {"kind": "split", "interaction": "test:s1", "source": "profile-api"},
     )
-    assert await refused(client, f"/v1/customers/{winner}/split", split) == (400, "invalid_body", "merged")
+    again = split | {"id": "s2"}
+    assert await refused(client, f"/v1/customers/{winner}/split", again) == (400, "invalid_body", "merged")
+    repeat = await client.post(f"/v1/customers/{loser}/split", json=split)  # whose answer was lost
+    assert (repeat.status_code, repeat.json()) == (202, {"id": "test:s1", "customer_id": winner})
     await said(product, client, "/v1/merges", {"customers": [winner, loser]})
     assert (await client.get(f"/v1/customers/{loser}")).json()["customer_id"] == winner
 
@@ -146,6 +149,8 @@ async def test_who_was_erased_is_answered_with_410_and_nothing_of_them_is_left(
         answer = await client.get(f"/v1/customers/{path}")
         assert (answer.status_code, answer.json()["code"]) == (410, "erased"), path
     assert await refused(client, f"/v1/customers/{winner}/erase", {}) == (410, "erased", None)
+    repeat = await client.post(f"/v1/customers/{loser}/erase", json=erase)
+    assert (repeat.status_code, repeat.json()) == (202, {"id": "test:e1", "customer_id": winner})
     assert (await client.get("/v1/customers/by/email/wang@example.com")).status_code == 404
     page = (await client.get(f"/v1/rulings?customer_id={winner}&limit=1")).json()
     assert ([one["id"] for one in page["items"]], page["next_cursor"]) == (["test:e1"], None)

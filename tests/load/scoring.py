@@ -79,7 +79,10 @@ class Spent:
 
 @benchmark("scoring-kafka")
 async def scoring_kafka() -> AsyncIterator[Result]:
-    """Everything stands on the topic before the worker starts; the first batches warm it up."""
+    """Everything stands on the topic before the workers start; the first batches warm them up. A customer's
+    interactions of the same moment come by several identifiers, and so in several partitions: two workers wait for each
+    other's customers. Apart, each customer's are all in one.
+    """
     async with ground(CUSTOMERS, kafka=True) as place:
         records = outgoing(2 * MEASURED + WARMING, place.vault, CUSTOMERS)
         bare = await bare_insert(place.engine, records[WARMING : WARMING + MEASURED])
@@ -87,10 +90,14 @@ async def scoring_kafka() -> AsyncIterator[Result]:
         with own_process("scoring", place.settings) as worker:
             spent = await scored(place, [worker], after=WARMING)
         await append_all(place.stream, records[WARMING + MEASURED :])
-        second = place.settings.model_copy(update={"scoring_port": free_port()})
-        with own_process("scoring", place.settings) as worker, own_process("scoring", second) as other:
-            two = await scored(place, [worker, other], after=WARMING)
-    for name, measured, goal in (("one worker", spent, 20_000), ("two workers", two, 30_000)):
+        two = await _by_two(place)
+        await append_all(place.stream, outgoing(MEASURED, place.vault, CUSTOMERS, name="apart", apart=True))
+        apart = await _by_two(place)
+    for name, measured, goal in (
+        ("one worker", spent, 20_000),
+        ("two workers", two, 30_000),
+        ("two workers, customers apart", apart, 30_000),
+    ):
         yield Result(
             name=f"scoring from Kafka, {name}",
             value=measured.interactions / measured.seconds,
@@ -102,6 +109,12 @@ async def scoring_kafka() -> AsyncIterator[Result]:
         )
     for result in cpu_told("scoring from Kafka", spent):
         yield result
+
+
+async def _by_two(place: Ground) -> Spent:
+    second = place.settings.model_copy(update={"scoring_port": free_port()})
+    with own_process("scoring", place.settings) as worker, own_process("scoring", second) as other:
+        return await scored(place, [worker, other], after=WARMING)
 
 
 def cpu_told(name: str, spent: Spent) -> Iterator[Result]:
@@ -143,9 +156,11 @@ async def scoring_embedded() -> AsyncIterator[Result]:
     )
 
 
-def outgoing(count: int, vault: Vault, customers: int, *, name: str = "measured") -> list[Outgoing]:
+def outgoing(
+    count: int, vault: Vault, customers: int, *, name: str = "measured", apart: bool = False
+) -> list[Outgoing]:
     """As ingest appends them, the same with each call: in every `BATCH` of them CUSTOMERS_PER_INTERACTION. `name`: what
-    their ids begin with."""
+    their ids begin with. `apart`: all of a customer's in one partition."""
     draw = random.Random(name)
     midnight = _midnight()
     mix = cycle(simulated(TEMPLATES, seed=2))
@@ -162,7 +177,8 @@ def outgoing(count: int, vault: Vault, customers: int, *, name: str = "measured"
                 time=midnight - timedelta(seconds=draw.randrange(86_400)),
                 identifiers={kind: _identifier(kind, customer) for kind in kinds},
             )
-            records.append(Outgoing(vault.identifier_hash(*strongest(moved.identifiers)), encode(moved)))
+            by = (_KINDS[0], _identifier(_KINDS[0], customer)) if apart else strongest(moved.identifiers)
+            records.append(Outgoing(vault.identifier_hash(*by), encode(moved)))
     return records[:count]
 
 

@@ -171,6 +171,12 @@ UNION SELECT unnest(k.identifiers) FROM part JOIN checkpoints k ON k.customer_id
 """
 
 # $1 before this number, $2 how many, $3 customer, $4 ruling (either may be null: any).
+# $1 key, $2 kind.
+RULED: Final = """
+SELECT id, customer_id, ARRAY (SELECT hash FROM ruled_identifiers AS held WHERE held.key = rulings.key) AS identifiers
+FROM rulings WHERE key = $1::uuid AND ruling = $2
+"""
+
 RULINGS: Final = """
 SELECT number, id, ruling, author, at, reason, customer_id, kind, ciphertext FROM rulings
 WHERE number < $1 AND ($3::bigint IS NULL OR customer_id = $3) AND ($4::text IS NULL OR ruling = $4)

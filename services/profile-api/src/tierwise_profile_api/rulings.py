@@ -7,8 +7,9 @@ from fastapi import Request, Response
 
 from tierwise.domain.customer_id import internal_id, public_id
 from tierwise.domain.identifier import InvalidIdentifier, normalise
+from tierwise.domain.interaction import key_of
 from tierwise.domain.ruling import BLOCK, IDENTIFIERS_MAX, SPLIT, Kind, Named, Ruling, encode
-from tierwise.domain.source import BACKEND
+from tierwise.domain.source import BACKEND, BY_HAND
 from tierwise.problem import Problem
 from tierwise.security.keys import Reader
 from tierwise.stream.port import Outgoing
@@ -55,8 +56,25 @@ async def rule(
         customer_id=customer_id,
     )
     await appended(backend_of(request), Outgoing(identifiers[0], encode(ruling)))
-    kept = await backend_of(request).reads.row(queries.KEPT_WHOLE, identifiers) if kind in (SPLIT, BLOCK) else None
-    return accepted(ruling.id, customer_id, kept_whole_before=None if kept is None else kept[0])
+    return await _answer(backend_of(request), kind, ruling.id, customer_id, identifiers)
+
+
+async def repeated(request: Request, reader: Reader, kind: Kind, id: str | None) -> Response | None:  # noqa: A002
+    """The same answer again where this is carried out: whom it was said of are others since. Raises Unavailable."""
+    source = backend_of(request)
+    if id is None:
+        return None
+    row = await source.reads.row(queries.RULED, key_of(BY_HAND, entry_id(reader, id)), kind)
+    if row is None:
+        return None
+    return await _answer(source, kind, row["id"], public_id(row["customer_id"]), row["identifiers"])
+
+
+async def _answer(
+    source: Backend, kind: Kind, ruling_id: str, customer_id: str | None, identifiers: Sequence[bytes]
+) -> Response:
+    kept = await source.reads.row(queries.KEPT_WHOLE, identifiers) if kind in (SPLIT, BLOCK) else None
+    return accepted(ruling_id, customer_id, kept_whole_before=None if kept is None else kept[0])
 
 
 async def held_by(source: Backend, customer: int) -> list[bytes]:

@@ -21,7 +21,7 @@ from tierwise_profile_api.parameters import Cursor, Limit, known_parameters
 from tierwise_profile_api.reads import Row
 from tierwise_profile_api.routes.customers import CustomerId, customer_number
 from tierwise_profile_api.ruling_documents import NewBlock, NewErasure, NewSplit, ruling
-from tierwise_profile_api.rulings import held_by, normalised, parted, rule
+from tierwise_profile_api.rulings import held_by, normalised, parted, repeated, rule
 from tierwise_profile_api.view import open_identifier
 
 router = APIRouter(prefix="/v1", tags=["who is who"], dependencies=[Depends(known_parameters)])
@@ -42,6 +42,8 @@ async def split_customer(request: Request, writer: Writer, customer_id: Customer
     """Both are as if they had never been tied: each has what names their identifiers, and what names both goes with the
     strongest. An id that was merged is a customer again. No source ties the two sides again; a later merge does."""
     split = await read_body(request, NewSplit)
+    if (answer := await repeated(request, writer, SPLIT, split.id)) is not None:
+        return answer
     source = backend_of(request)
     number = (await customer_row(source, customer_id))["id"]
     going, staying = await parted(source, number, split)
@@ -57,6 +59,8 @@ async def erase_customer(request: Request, writer: Writer, customer_id: Customer
     """What was stored of them is deleted, and what happened up to now never comes back, however late it arrives. There
     is no way back. The id answers 410; what they do from now on is a new customer's."""
     erasure = await read_body(request, NewErasure)
+    if (answer := await repeated(request, writer, ERASE, erasure.id)) is not None:
+        return answer
     source = backend_of(request)
     number = (await customer_row(source, customer_id))["id"]
     held = await held_by(source, number)
