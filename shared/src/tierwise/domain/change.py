@@ -1,7 +1,7 @@
 """A change: one aspect of one customer going from one value to another, and how it is published."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -230,35 +230,71 @@ def event_id_of(customer_id: int, sequence: int) -> str:
 _OTHERS = {MERGE: "merged", SPLIT: "split"}
 
 
+class _Cause(msgspec.Struct, frozen=True, omit_defaults=True):
+    kind: str
+    interaction: str | None = None
+    source: str | None = None
+
+
+class _Moved(msgspec.Struct, frozen=True, rename={"old": "from", "new": "to"}):
+    """Of an aspect that went from one value to another, with the names that subscribers know."""
+
+    customer_id: str
+    sequence: int
+    aspect: str
+    old: str | None
+    new: str | None
+    at: str
+    score: float | None
+    rulebook: str
+    cuts: int | None
+    cause: _Cause
+    reasons: Any
+
+
+class _Person(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """Of who is one person with whom, or not any more."""
+
+    customer_id: str
+    sequence: int
+    merged: list[str] = []
+    split: list[str] = []
+    at: str
+    by: _Cause
+
+
 def encoded(change: StoredChange, rulebook: Rulebook) -> bytes:
     """What is `published`, as JSON."""
-    return _encode(_published(change, rulebook, _encoded_reasons(change.aspect, change.reasons, rulebook)))
+    return _encode(_event(change, rulebook, _encoded_reasons))
 
 
 def published(change: StoredChange, rulebook: Rulebook) -> dict[str, Any]:
     """The JSON data of the event that subscribers get, and that the profile API lists."""
-    return _published(change, rulebook, reasons_of(change.aspect, change.reasons, rulebook))
+    told: dict[str, Any] = msgspec.to_builtins(_event(change, rulebook, reasons_of))
+    return told
 
 
-def _published(change: StoredChange, rulebook: Rulebook, reasons: object) -> dict[str, Any]:
-    cause = {"kind": change.cause, "interaction": change.interaction, "source": change.source}
-    cause = {name: value for name, value in cause.items() if value is not None}
-    head = {"customer_id": public_id(change.customer_id), "sequence": change.sequence}
+def _event(
+    change: StoredChange, rulebook: Rulebook, reasons: Callable[[str, bytes, Rulebook], Any]
+) -> _Moved | _Person:
+    customer_id, at = public_id(change.customer_id), rfc3339(change.at)
+    cause = _Cause(change.cause, change.interaction, change.source)
     if change.aspect in (MERGE, SPLIT, ERASE):
         others = {} if change.merged is None else {_OTHERS[change.aspect]: [public_id(change.merged)]}
-        return {**head, **others, "at": rfc3339(change.at), "by": cause}
-    return {
-        **head,
-        "aspect": change.aspect,
-        "from": change.old,
-        "to": change.new,
-        "at": rfc3339(change.at),
-        "score": None if change.score is None else change.score / 10,
-        "rulebook": rulebook.version,
-        "cuts": change.cuts,
-        "cause": cause,
-        "reasons": reasons,
-    }
+        return _Person(customer_id=customer_id, sequence=change.sequence, at=at, by=cause, **others)
+    return _Moved(
+        customer_id,
+        change.sequence,
+        change.aspect,
+        change.old,
+        change.new,
+        at,
+        None if change.score is None else change.score / 10,
+        rulebook.version,
+        change.cuts,
+        cause,
+        reasons(change.aspect, change.reasons, rulebook),
+    )
 
 
 @lru_cache(maxsize=4_096)  # a batch has one moment for all its changes
