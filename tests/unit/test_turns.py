@@ -45,6 +45,19 @@ async def test_where_the_one_before_fails_it_lets_go_and_waits_for_its_end() -> 
     await second.come()
 
 
+async def test_whoever_comes_after_one_that_lost_its_turn_lets_go_too() -> None:
+    first = Turn()
+    second = Turn(first)
+    second.locked()
+    first.failed()
+    with pytest.raises(TurnLost):
+        await second.come()
+    third = Turn(second)
+    first.end()
+    with pytest.raises(TurnLost):
+        await asyncio.wait_for(third.come(), 1)
+
+
 async def test_the_first_one_waits_for_nobody() -> None:
     only = Turn()
     await only.begin()

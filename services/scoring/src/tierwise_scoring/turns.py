@@ -32,10 +32,11 @@ class Turn:
         self._locked.set()
 
     async def come(self) -> None:
-        """Wait until this batch may write. Raises TurnLost."""
+        """Wait until this batch may write. Raises TurnLost, with which this attempt has failed too."""
         if self._before is not None:
             await self._before._tried.wait()
             if not self._before._ended.is_set():
+                self.failed()
                 raise TurnLost("the batch before is tried again")
 
     def failed(self) -> None:
