@@ -53,6 +53,24 @@ async def test_what_is_ended_at_any_moment_is_done_again_and_once(product: Produ
     assert (await Rebuild(product.engine, product.vault).everyone()).different == 0
 
 
+async def test_a_batch_whose_month_is_gone_is_repeated_before_the_one_that_has_its_customer_locked(
+    product: Product,
+) -> None:
+    await product.append(page_view(0))
+    one = worker(product.engine, product.stream, product.vault, product.settings)
+    running = asyncio.create_task(one.run())
+    await scored(product.engine, product.stream)
+    async with product.engine.begin() as connection:
+        await connection.execute(text("DELETE FROM interactions"))
+        await connection.execute(text("SELECT drop_interactions_month('2026-11-01')"))
+    await product.append(*(page_view(number) for number in range(1, 1 + 3 * BATCH)))
+    async with asyncio.timeout(20):
+        await scored(product.engine, product.stream)
+    one.stop()
+    await running
+    assert await product.count(interactions) == 3 * BATCH
+
+
 async def _score(product: Product) -> None:
     one = worker(product.engine, product.stream, product.vault, product.settings)
     running = asyncio.create_task(one.run())

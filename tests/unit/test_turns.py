@@ -1,6 +1,7 @@
 """Of two batches that overlap only the later one waits, and it lets go where the earlier one tries again."""
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -10,6 +11,11 @@ from tierwise_scoring.turns import Turn, TurnLost
 async def waits(step: asyncio.Task[None]) -> bool:
     await asyncio.wait({step}, timeout=0.01)
     return not step.done()
+
+
+def fail(turn: Turn) -> None:
+    with suppress(ConnectionError), turn.attempt():
+        raise ConnectionError
 
 
 async def test_a_batch_begins_when_the_one_before_holds_its_customers() -> None:
@@ -36,7 +42,7 @@ async def test_where_the_one_before_fails_it_lets_go_and_waits_for_its_end() -> 
     second = Turn(first)
     coming = asyncio.create_task(second.come())
     alone = asyncio.create_task(second.alone())
-    first.failed()
+    fail(first)
     with pytest.raises(TurnLost):
         await coming
     assert await waits(alone)
@@ -49,8 +55,8 @@ async def test_whoever_comes_after_one_that_lost_its_turn_lets_go_too() -> None:
     first = Turn()
     second = Turn(first)
     second.locked()
-    first.failed()
-    with pytest.raises(TurnLost):
+    fail(first)
+    with pytest.raises(TurnLost), second.attempt():
         await second.come()
     third = Turn(second)
     first.end()

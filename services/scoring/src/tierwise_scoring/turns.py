@@ -6,6 +6,8 @@ Where the earlier one has to try again, the later one lets go of all that it hol
 """
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Self
 
 
@@ -32,21 +34,30 @@ class Turn:
         self._locked.set()
 
     async def come(self) -> None:
-        """Wait until this batch may write. Raises TurnLost, with which this attempt has failed too."""
+        """Wait until this batch may write. Raises TurnLost."""
         if self._before is not None:
             await self._before._tried.wait()
             if not self._before._ended.is_set():
-                self.failed()
                 raise TurnLost("the batch before is tried again")
 
-    def failed(self) -> None:
-        """An attempt has: whoever comes after has to wait until this turn has ended."""
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """Whatever it fails by, whoever comes after has to wait until this turn has ended."""
+        succeeded = False
+        try:
+            yield
+            succeeded = True
+        finally:
+            if not succeeded:
+                self._failed()
+
+    def _failed(self) -> None:
         self._locked.set()
         self._tried.set()
 
     def end(self) -> None:
         """The batch is stored, or given up."""
-        self.failed()
+        self._failed()
         self._ended.set()
         self._before = None
 

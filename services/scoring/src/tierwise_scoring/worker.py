@@ -200,7 +200,6 @@ class Worker:
             except TurnLost:
                 await turn.alone()
             except (IdentityContended, *DATABASE_ERRORS, *RECORD_FAULTS) as error:
-                turn.failed()
                 if isinstance(error, IdentityContended) or is_transient(error):
                     if self._stopping.is_set():
                         return  # read again after the next start
@@ -219,6 +218,10 @@ class Worker:
         stages = Stages()
         await self._know_names(batch)
         await self._know_months(batch)
+        with turn.attempt():
+            return await self._processed(turn, batch, stages, keep=keep)
+
+    async def _processed(self, turn: Turn, batch: Batch, stages: Stages, *, keep: bool) -> Outcome:
         async with self._engine.connect() as connection, connection.begin() as transaction:
             in_force = await self._rulebooks.hold_in_force(connection)
             rules = Rules(in_force, self._rulebooks, self._vault)
