@@ -1,9 +1,12 @@
 """A TCP proxy that can go away and come back: what a server's outage looks like to its clients."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 
 _CHUNKS_MAX = 64  # under way in one direction
+_NOT_AT_ALL = struct.pack("ii", 1, 0)  # struct linger
 
 Connect = Callable[[], Awaitable[tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
@@ -33,9 +36,11 @@ class Proxy:
             await asyncio.wait(self._tasks)
 
     def cut(self) -> None:
-        """End the existing connections, in the middle of whatever they are at."""
+        """End the existing connections, in the middle of whatever they are at: reset, as those of a killed process."""
         for writer in list(self._writers):
-            writer.transport.abort()
+            if not writer.is_closing():
+                writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NOT_AT_ALL)
+                writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

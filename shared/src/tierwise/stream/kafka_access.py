@@ -16,6 +16,7 @@ from aiokafka.errors import (
     UnsupportedSaslMechanismError,
 )
 
+import tierwise.stream.kafka_connection  # noqa: F401  (mends the connections of aiokafka's clients)
 from tierwise.settings import SettingError, Settings
 
 _PROBE_TIMEOUT_MS = 3_000

@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 _BACKOFF_S = 0.5
 _TOPIC_CHECK_S = 10.0  # how soon a topic that was deleted and made anew is noticed
-_STOP_TIMEOUT_S = 20.0
+_STOP_WITHIN_S = 4.0  # else a group that is being divided anew would be waited for: whoever stops us kills us after 8
 
 _GROUP = {
     # A member that died is missed for so long; its batch is repeated by another, which compare-and-set allows.
@@ -249,7 +249,7 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             consumer.subscribe([self._topic], listener=self)
             await connected(consumer.start())
             self._away = None
-            while not self._replace.is_set() and await self._topic_is_the_same():
+            while not self._replace.is_set() and _lives(consumer) and await self._topic_is_the_same():
                 await happens_within(self._replace, _TOPIC_CHECK_S)
         finally:
             self._consumer = None
@@ -267,10 +267,11 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
         await self._end_waiting_fetch()
         self._fetching = None
         try:
-            async with asyncio.timeout(_STOP_TIMEOUT_S):
+            async with asyncio.timeout(_STOP_WITHIN_S):
                 await consumer.stop()
-        except (KafkaError, TimeoutError) as error:
+        except (RuntimeError, TimeoutError) as error:  # KafkaError is a RuntimeError
             log.warning("stream_consumer_stopped_badly", group=self._group, reason=repr(error))
+            await _cut(consumer)
 
     async def _lose_everything(self) -> None:
         async with self._callback:
@@ -302,6 +303,23 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             self._failed_callback = error
             self._changed.set()
             raise
+
+
+def _lives(consumer: AIOKafkaConsumer) -> bool:
+    """Whether the tasks run by which it fetches, stays a member and knows the brokers: aiokafka may not say it when one
+    has failed."""
+    tasks = (consumer._fetcher.error_future, consumer._coordinator._coordination_task, consumer._client._sync_task)
+    return not any(task.done() for task in tasks)
+
+
+async def _cut(consumer: AIOKafkaConsumer) -> None:
+    """End what an interrupted `stop` has left running. The group misses the member in time."""
+    ending = [consumer._client.close()]
+    if consumer._fetcher is not None and consumer._coordinator is not None:  # it had started
+        ending.append(consumer._fetcher.close())
+        ending.append(consumer._coordinator._stop_heartbeat_task())
+        ending.append(consumer._coordinator._stop_commit_offsets_refresh_task())
+    await asyncio.gather(*ending, return_exceptions=True)
 
 
 def _record(record: ConsumerRecord) -> Record:
