@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -10,7 +11,10 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from tests.contract.conftest import KafkaLog
 from tests.support.reading import PATIENCE_S, Reading
 from tierwise.stream import kafka_reader
-from tierwise.stream.port import Outgoing, Stream, StreamUnavailable
+from tierwise.stream.port import Outgoing, Partition, Stream, StreamUnavailable
+
+_KILLED_AFTER_S = 8.0
+"""By whoever tells a service to stop."""
 
 
 @pytest.fixture
@@ -84,6 +88,32 @@ async def test_partitions_that_are_added_are_shared_too_and_no_read_ends_for_it(
             task.cancel()
     for reading in readings:
         await reading.reader.close()
+
+
+class _Busy(Reading):
+    """Does not give up what it holds until it is released."""
+
+    def __init__(self, positions: dict[Partition, int] | None = None) -> None:
+        super().__init__(positions)
+        self.asked, self.released = asyncio.Event(), asyncio.Event()
+
+    async def _revoked(self, partitions: Sequence[Partition]) -> None:
+        self.asked.set()
+        await self.released.wait()
+
+
+async def test_who_closes_does_not_wait_for_a_group_that_waits_for_another_member(
+    log: KafkaLog, stream: Stream, topic: str
+) -> None:
+    busy = await _Busy.join(stream, topic)
+    await busy.until_assigned(4)
+    late = await Reading.join(await log.open(), topic)
+    async with asyncio.timeout(PATIENCE_S):
+        await busy.asked.wait()
+    async with asyncio.timeout(_KILLED_AFTER_S):
+        await late.reader.close()
+    busy.released.set()
+    await busy.reader.close()
 
 
 async def _configure(log: KafkaLog, topic: str, configs: dict[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from typing import Self
 
 from tierwise.stream.port import Partition, Reader, Record, Slice, Stream
 
@@ -20,7 +21,7 @@ class Reading:
     @classmethod
     async def join(
         cls, stream: Stream, topic: str, group: str | None = None, positions: dict[Partition, int] | None = None
-    ) -> "Reading":
+    ) -> Self:
         reading = cls(positions)
         reading.reader = await stream.reader(
             topic, group=group or topic, assigned=reading._assigned, revoked=reading._revoked
