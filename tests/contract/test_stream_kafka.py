@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from operator import attrgetter
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
@@ -114,6 +115,26 @@ async def test_who_closes_does_not_wait_for_a_group_that_waits_for_another_membe
         await late.reader.close()
     busy.released.set()
     await busy.reader.close()
+
+
+@pytest.mark.parametrize("of", ["_fetcher._fetch_task", "_coordinator._coordination_task", "_client._sync_task"])
+async def test_a_consumer_one_of_whose_tasks_has_ended_is_replaced(
+    stream: Stream, topic: str, monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """It would fetch nothing more, or be no member any more, without a word."""
+    monkeypatch.setattr(kafka_reader, "_TOPIC_CHECK_S", 0.2)
+    reading = await Reading.join(stream, topic)
+    await reading.until_assigned(4)
+    assert isinstance(reading.reader, kafka_reader.KafkaReader)
+    before = reading.reader._consumer
+    attrgetter(of)(before).cancel()
+    async with asyncio.timeout(PATIENCE_S):
+        while reading.reader._consumer in (before, None):
+            reading.keep(await reading.reader.read(max_records=1_000, max_wait_ms=50))
+    await reading.until_assigned(4)
+    await stream.append(topic, [Outgoing(b"k", b"after", partition=0)])
+    assert [record.value for record in await reading.until(1)] == [b"after"]
+    await reading.reader.close()
 
 
 async def _configure(log: KafkaLog, topic: str, configs: dict[str, str]) -> None:
