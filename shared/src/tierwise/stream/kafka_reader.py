@@ -23,7 +23,7 @@ from tierwise.waiting import happens_within
 log = structlog.get_logger()
 
 _BACKOFF_S = 0.5
-_TOPIC_CHECK_S = 10.0  # how soon a topic that was deleted and made anew is noticed
+_TOPIC_CHECK_S = 10.0  # how soon a topic that was deleted and made anew is noticed, and a consumer that failed
 _STOP_WITHIN_S = 4.0  # else a group that is being divided anew would be waited for: whoever stops us kills us after 8
 
 _GROUP = {
@@ -249,7 +249,10 @@ class KafkaReader(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka 
             consumer.subscribe([self._topic], listener=self)
             await connected(consumer.start())
             self._away = None
-            while not self._replace.is_set() and _lives(consumer) and await self._topic_is_the_same():
+            while not self._replace.is_set() and await self._topic_is_the_same():
+                if not _lives(consumer):
+                    log.warning("stream_consumer_failed", group=self._group)
+                    return
                 await happens_within(self._replace, _TOPIC_CHECK_S)
         finally:
             self._consumer = None
