@@ -13,15 +13,18 @@ from typing import Any
 import msgspec
 import pytest
 from prometheus_client import CollectorRegistry
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncEngine
 from typer.testing import CliRunner
 
 from tests.support.command import tierwise
 from tests.support.deliveries import LOOPBACK, endpoint, webhooks
+from tests.support.importing import counted
 from tests.support.live import record
 from tests.support.node import run_client
 from tests.support.services import free_port, until
 from tierwise.cli import build
+from tierwise.db.tables import deliveries
 from tierwise.security.personal import Vault
 from tierwise.settings import Settings
 from tierwise.webhooks.document import read_subscription
@@ -73,6 +76,7 @@ async def test_the_receiver_takes_what_the_commands_make_and_the_service_sends(
                 await record(connection, 7, 2, "lifecycle")
             async with asyncio.timeout(10):
                 lines = [(await printed.readline()).decode().split()[0] for _ in range(2)]
+            await until(lambda: _none_pending(engine), within_s=10)  # what was printed is noted a moment later
         assert lines == ["tierwise.webhook.test.v1", "tierwise.customer.tier-changed.v1"]
     finally:
         sending.cancel()
@@ -135,6 +139,11 @@ def test_the_options_and_the_schedule_are_those_of_the_code() -> None:
     assert [pause.total_seconds() for pause in RETRIES] == seconds
     given = {"aspects": ["tier"], "to": ["A", "B"]}
     assert read_subscription({"url": "https://crm.example/tierwise", "filters": given}).filters.new == ("A", "B")
+
+
+async def _none_pending(engine: AsyncEngine) -> bool:
+    pending = select(func.count()).select_from(deliveries).where(deliveries.c.state == "pending")
+    return await counted(engine, pending) == 0
 
 
 async def _listens(port: int) -> bool:
